@@ -1,0 +1,417 @@
+// Package journal says what happened: the events of a run, their fold into a state, and the contract of a store.
+package journal
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"agentd/goals"
+	"agentd/llm"
+	"agentd/planner"
+)
+
+// RunID names a run: 12 lower-case characters, sortable by start time.
+type RunID string
+
+// Seq is an event's place in its run; the first is 1, and 0 is before all.
+type Seq uint64
+
+// Record is one stored event. Data is the event's JSON; fields are only ever added to it.
+type Record struct {
+	Run  RunID           `json:"run"`
+	Seq  Seq             `json:"seq"`
+	Time time.Time       `json:"time"`
+	Kind Kind            `json:"kind"`
+	V    int             `json:"v"`
+	Data json.RawMessage `json:"data"`
+}
+
+// Kind names an event's type. Kinds are never renamed or reused.
+type Kind string
+
+// Event is what a record carries: one of the structs below.
+type Event interface{ Kind() Kind }
+
+// The kinds of event.
+const (
+	KindRunStarted    Kind = "run_started"
+	KindDriverClaimed Kind = "driver_claimed"
+	KindSnapshotMade  Kind = "snapshot_made"
+	KindRecalled      Kind = "recalled"
+	KindPlanMade      Kind = "plan_made"
+	KindTaskStarted   Kind = "task_started"
+	KindModelAsked    Kind = "model_asked"
+	KindModelReplied  Kind = "model_replied"
+	KindToolAsked     Kind = "tool_asked"
+	KindAskAnswered   Kind = "ask_answered"
+	KindToolStarted   Kind = "tool_started"
+	KindToolFinished  Kind = "tool_finished"
+	KindTaskFinished  Kind = "task_finished"
+	KindCheckFinished Kind = "check_finished"
+	KindMessageSent   Kind = "message_sent"
+	KindLimitChanged  Kind = "limit_changed"
+	KindPaused        Kind = "paused"
+	KindResumed       Kind = "resumed"
+	KindCancelAsked   Kind = "cancel_asked"
+	KindNoted         Kind = "noted"
+	KindRunFinished   Kind = "run_finished"
+	KindUndone        Kind = "undone"
+)
+
+// RunStarted begins a run. What steers the run is copied in, so that nothing outside can change it later.
+type RunStarted struct {
+	Goal      goals.Goal `json:"goal"`
+	Workspace string     `json:"workspace"` // absolute path
+	Model     string     `json:"model"`     // provider/model, or a chain a,b,c
+	Yes       bool       `json:"yes,omitempty"`
+	Attended  bool       `json:"attended,omitempty"` // a person watched when it started
+	Net       []string   `json:"net,omitempty"`      // HOST:PORT or CIDR:PORT opened by the user
+	Parallel  int        `json:"parallel,omitempty"` // most tasks at once
+	Version   string     `json:"version"`            // of agentd
+	Key       string     `json:"key,omitempty"`      // Idempotency-Key
+	Lead      string     `json:"lead,omitempty"`     // facts about the workspace, gathered once, rendered as data
+}
+
+// DriverClaimed says that a driver took the run. Events of a lower epoch's driver after it are impossible.
+type DriverClaimed struct {
+	Epoch   int    `json:"epoch"`
+	PID     int    `json:"pid"`
+	Version string `json:"version"`
+}
+
+// SnapshotMade says that the workspace was snapshotted, before the first call that could write.
+type SnapshotMade struct {
+	ID    string `json:"id"`
+	Files int    `json:"files"`
+	Bytes int64  `json:"bytes"`
+	Mode  string `json:"mode"` // reflink or copy
+}
+
+// Recall is one remembered fact that entered a prompt.
+type Recall struct {
+	ID     string  `json:"id"`
+	Text   string  `json:"text"`
+	Score  float64 `json:"score"`
+	Trust  string  `json:"trust,omitempty"`
+	Source string  `json:"source,omitempty"`
+}
+
+// Recalled is the receipt of a recall: what was found for a task ("" is the plan) and will be rendered from now on.
+type Recalled struct {
+	Task  string   `json:"task,omitempty"`
+	Query string   `json:"query"`
+	Items []Recall `json:"items"`
+	Note  string   `json:"note,omitempty"` // e.g. words only, no embedder
+}
+
+// PlanMade sets the plan. Checks are those that the planner proposed; they are frozen by the first PlanMade that has them, and later ones only add.
+type PlanMade struct {
+	Plan     planner.Plan  `json:"plan"`
+	Reason   string        `json:"reason"`             // why there is a (new) plan
+	Fallback bool          `json:"fallback,omitempty"` // the model's plans were invalid; this is the one-task plan
+	Checks   []goals.Probe `json:"checks,omitempty"`
+}
+
+// TaskStarted begins an attempt (from 1) at a task.
+type TaskStarted struct {
+	Task    string `json:"task"`
+	Attempt int    `json:"attempt"`
+}
+
+// ModelAsked is written before a model is asked. Until ModelReplied it holds the reservation.
+type ModelAsked struct {
+	Call     string  `json:"call"` // id, unique in the run
+	Task     string  `json:"task,omitempty"`
+	Purpose  string  `json:"purpose"` // plan, step, revise, summary
+	Step     int     `json:"step"`    // the run's step count with this one
+	Model    string  `json:"model"`
+	BodyHash string  `json:"body_hash"` // sha256 of the exact bytes, hex
+	Body     int     `json:"body"`      // their length
+	Prompt   int     `json:"prompt"`    // estimated tokens
+	MaxOut   int     `json:"max_out"`
+	Reserved int64   `json:"reserved"` // tokens
+	USD      float64 `json:"usd,omitempty"`
+	Try      int     `json:"try"`            // 1 for the first call of this step
+	Temp     float64 `json:"temp,omitempty"` // temperature, when it is not the usual
+}
+
+// ModelReplied settles a call: with a reply, or with the failure that ended its retries.
+type ModelReplied struct {
+	Call  string     `json:"call"`
+	Reply *llm.Reply `json:"reply,omitempty"`
+	Err   string     `json:"err,omitempty"`
+	Class llm.Kind   `json:"class,omitempty"` // of the failure
+	Lost  bool       `json:"lost,omitempty"`  // in flight at a crash: settled at what was reserved
+	Used  int64      `json:"used"`            // tokens charged
+	USD   float64    `json:"usd,omitempty"`   // money charged
+	Ms    int64      `json:"ms,omitempty"`
+}
+
+// Call is one tool call of a task.
+type Call struct {
+	ID   string          `json:"id"` // unique in the run
+	Task string          `json:"task"`
+	Tool string          `json:"tool"`
+	Args json.RawMessage `json:"args"`
+	// Ref is the model's own id of the call, to answer it with.
+	Ref string `json:"ref,omitempty"`
+	// From is the ModelAsked.Call whose reply asked for it.
+	From string `json:"from,omitempty"`
+}
+
+// Verdict is what policy said of a call.
+type Verdict struct {
+	Do   string `json:"do"` // allow, ask, deny
+	Rule string `json:"rule,omitempty"`
+	Why  string `json:"why,omitempty"`
+}
+
+// AskKind says what is asked of a person.
+type AskKind string
+
+// The kinds of ask.
+const (
+	AskTool  AskKind = "tool"     // may this call run?
+	AskDoubt AskKind = "in_doubt" // did this call take effect before the crash?
+	AskModel AskKind = "question" // the agent asks a person something
+)
+
+// ToolAsked opens an ask; its id is the call's id.
+type ToolAsked struct {
+	Call    Call    `json:"call"`
+	Ask     AskKind `json:"ask"`
+	Verdict Verdict `json:"verdict"`
+	Effect  string  `json:"effect"`
+}
+
+// AskAnswered closes an ask. Answer is allow or deny for a tool; done (it took effect), again (run it anew) or skip for one in doubt; text for a question.
+type AskAnswered struct {
+	Ask    string `json:"ask"`
+	Answer string `json:"answer"`
+	Reason string `json:"reason,omitempty"`
+	By     string `json:"by"` // who: a client, --yes, unattended
+}
+
+// ToolStarted is written before a tool runs.
+type ToolStarted struct {
+	Call    Call    `json:"call"`
+	Effect  string  `json:"effect"`           // read, idempotent, once
+	Egress  bool    `json:"egress,omitempty"` // it could leave the box
+	Verdict Verdict `json:"verdict"`
+	Try     int     `json:"try"` // more than 1: run again after a crash
+}
+
+// ToolStatus is how a call ended.
+type ToolStatus string
+
+// The ends of a call.
+const (
+	ToolOK       ToolStatus = "ok"
+	ToolFailed   ToolStatus = "failed"   // it ran and reports a failure
+	ToolRefused  ToolStatus = "refused"  // never ran: policy, bad arguments, a repeat, a person's denial
+	ToolInDoubt  ToolStatus = "in_doubt" // a crash cut it off; it may have taken effect
+	ToolCanceled ToolStatus = "cancelled"
+)
+
+// ToolFinished settles a call. Refused calls have no ToolStarted before them, so Call is whole here too.
+type ToolFinished struct {
+	Call    Call       `json:"call"`
+	Status  ToolStatus `json:"status"`
+	Exit    int        `json:"exit"`
+	Killed  string     `json:"killed,omitempty"` // which limit ended it
+	Head    string     `json:"head,omitempty"`
+	Tail    string     `json:"tail,omitempty"`
+	Bytes   int64      `json:"bytes"`          // of the whole output
+	Blob    string     `json:"blob,omitempty"` // sha256 of the whole output, if it is more than head and tail
+	Ms      int64      `json:"ms"`
+	Level   string     `json:"level,omitempty"` // isolation that held
+	Rule    string     `json:"rule,omitempty"`  // of a refusal: the policy rule
+	Changed []string   `json:"changed,omitempty"`
+}
+
+// TaskFinished ends an attempt at a task.
+type TaskFinished struct {
+	Task   string `json:"task"`
+	OK     bool   `json:"ok"`
+	Result string `json:"result,omitempty"`
+	Reason string `json:"reason,omitempty"` // of a failure
+}
+
+// Check is the measurement of one criterion.
+type Check struct {
+	Name    string `json:"name"`
+	Cmd     string `json:"cmd"`
+	Exit    int    `json:"exit"`
+	OK      bool   `json:"ok"`
+	Killed  string `json:"killed,omitempty"`
+	Output  string `json:"output,omitempty"` // its end
+	Vacuous bool   `json:"vacuous,omitempty"`
+	Ms      int64  `json:"ms"`
+}
+
+// CheckFinished is one measurement of all criteria.
+type CheckFinished struct {
+	Phase    string          `json:"phase"` // base (before the first call) or final
+	Checks   []Check         `json:"checks"`
+	Require  map[string]bool `json:"require,omitempty"` // condition -> holds
+	OK       bool            `json:"ok"`
+	Revision int             `json:"revision,omitempty"` // the plan's
+}
+
+// MessageSent steers a run: a person's words, rendered into every later step.
+type MessageSent struct {
+	Text string `json:"text"`
+	By   string `json:"by,omitempty"`
+}
+
+// LimitChanged replaces the bounds whose field is not zero.
+type LimitChanged struct {
+	Budget goals.Budget `json:"budget"`
+	By     string       `json:"by,omitempty"`
+}
+
+// Paused stops a run before its next action. Parked: it waits for a person.
+type Paused struct {
+	By     string `json:"by,omitempty"`
+	Reason string `json:"reason,omitempty"`
+	Parked bool   `json:"parked,omitempty"`
+}
+
+// Resumed lets a paused run go on.
+type Resumed struct {
+	By string `json:"by,omitempty"`
+}
+
+// CancelAsked asks a run to end.
+type CancelAsked struct {
+	By string `json:"by,omitempty"`
+}
+
+// Noted records something that a person may want to know and that changes nothing else: a failover, a repaired plan.
+type Noted struct {
+	Topic string `json:"topic"` // model, plan, sandbox, loop, budget
+	Task  string `json:"task,omitempty"`
+	Text  string `json:"text"`
+}
+
+// RunFinished ends a run.
+type RunFinished struct {
+	Status  Status   `json:"status"`
+	Self    bool     `json:"self_checked,omitempty"` // accepted by criteria that the planner proposed
+	Result  string   `json:"result,omitempty"`
+	Reason  string   `json:"reason,omitempty"`
+	Changed []string `json:"changed,omitempty"`
+	Tests   []string `json:"tests,omitempty"` // of Changed: those that look like tests
+	Hint    string   `json:"hint,omitempty"`  // what to type next
+}
+
+// Undone says that the workspace was put back, and which files were kept because a person edited them since.
+type Undone struct {
+	By       string   `json:"by,omitempty"`
+	Restored []string `json:"restored,omitempty"`
+	Kept     []string `json:"kept,omitempty"`
+}
+
+// Kind methods name the events.
+func (RunStarted) Kind() Kind    { return KindRunStarted }
+func (DriverClaimed) Kind() Kind { return KindDriverClaimed }
+func (SnapshotMade) Kind() Kind  { return KindSnapshotMade }
+func (Recalled) Kind() Kind      { return KindRecalled }
+func (PlanMade) Kind() Kind      { return KindPlanMade }
+func (TaskStarted) Kind() Kind   { return KindTaskStarted }
+func (ModelAsked) Kind() Kind    { return KindModelAsked }
+func (ModelReplied) Kind() Kind  { return KindModelReplied }
+func (ToolAsked) Kind() Kind     { return KindToolAsked }
+func (AskAnswered) Kind() Kind   { return KindAskAnswered }
+func (ToolStarted) Kind() Kind   { return KindToolStarted }
+func (ToolFinished) Kind() Kind  { return KindToolFinished }
+func (TaskFinished) Kind() Kind  { return KindTaskFinished }
+func (CheckFinished) Kind() Kind { return KindCheckFinished }
+func (MessageSent) Kind() Kind   { return KindMessageSent }
+func (LimitChanged) Kind() Kind  { return KindLimitChanged }
+func (Paused) Kind() Kind        { return KindPaused }
+func (Resumed) Kind() Kind       { return KindResumed }
+func (CancelAsked) Kind() Kind   { return KindCancelAsked }
+func (Noted) Kind() Kind         { return KindNoted }
+func (RunFinished) Kind() Kind   { return KindRunFinished }
+func (Undone) Kind() Kind        { return KindUndone }
+
+// version is the schema version written with every event.
+const version = 1
+
+// Encode makes the record of an event; run, seq and time are the store's to fill.
+func Encode(e Event) (Record, error) {
+	data, err := json.Marshal(e)
+	if err != nil {
+		return Record{}, fmt.Errorf("encode %s: %w", e.Kind(), err)
+	}
+	return Record{Kind: e.Kind(), V: version, Data: data}, nil
+}
+
+// Decode returns a record's event. An unknown kind or a newer version is an error: guessing would fold a wrong state.
+func (r Record) Decode() (Event, error) {
+	if r.V > version {
+		return nil, fmt.Errorf("event %d of run %s has version %d, this program knows %d: use a newer agentd", r.Seq, r.Run, r.V, version)
+	}
+	var e Event
+	var err error
+	switch r.Kind {
+	case KindRunStarted:
+		e, err = decode[RunStarted](r.Data)
+	case KindDriverClaimed:
+		e, err = decode[DriverClaimed](r.Data)
+	case KindSnapshotMade:
+		e, err = decode[SnapshotMade](r.Data)
+	case KindRecalled:
+		e, err = decode[Recalled](r.Data)
+	case KindPlanMade:
+		e, err = decode[PlanMade](r.Data)
+	case KindTaskStarted:
+		e, err = decode[TaskStarted](r.Data)
+	case KindModelAsked:
+		e, err = decode[ModelAsked](r.Data)
+	case KindModelReplied:
+		e, err = decode[ModelReplied](r.Data)
+	case KindToolAsked:
+		e, err = decode[ToolAsked](r.Data)
+	case KindAskAnswered:
+		e, err = decode[AskAnswered](r.Data)
+	case KindToolStarted:
+		e, err = decode[ToolStarted](r.Data)
+	case KindToolFinished:
+		e, err = decode[ToolFinished](r.Data)
+	case KindTaskFinished:
+		e, err = decode[TaskFinished](r.Data)
+	case KindCheckFinished:
+		e, err = decode[CheckFinished](r.Data)
+	case KindMessageSent:
+		e, err = decode[MessageSent](r.Data)
+	case KindLimitChanged:
+		e, err = decode[LimitChanged](r.Data)
+	case KindPaused:
+		e, err = decode[Paused](r.Data)
+	case KindResumed:
+		e, err = decode[Resumed](r.Data)
+	case KindCancelAsked:
+		e, err = decode[CancelAsked](r.Data)
+	case KindNoted:
+		e, err = decode[Noted](r.Data)
+	case KindRunFinished:
+		e, err = decode[RunFinished](r.Data)
+	case KindUndone:
+		e, err = decode[Undone](r.Data)
+	default:
+		return nil, fmt.Errorf("event %d of run %s has the unknown kind %q: use a newer agentd", r.Seq, r.Run, r.Kind)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("decode event %d (%s) of run %s: %w", r.Seq, r.Kind, r.Run, err)
+	}
+	return e, nil
+}
+
+func decode[E Event](data []byte) (Event, error) {
+	var e E
+	err := json.Unmarshal(data, &e)
+	return e, err
+}

@@ -1,0 +1,75 @@
+// Package tools holds the contract of a tool, the set of tools a run offers, and the light built-in ones.
+package tools
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"os"
+
+	"agentd/sandbox"
+	"agentd/tools/args"
+)
+
+// Effect says what repeating a call would do.
+type Effect string
+
+// The effects. Only read and idempotent calls are ever run again after a crash.
+const (
+	Read       Effect = "read"
+	Idempotent Effect = "idempotent"
+	Once       Effect = "once"
+)
+
+// Fenced says how a call is written by a model that can't write JSON well: "Action: name inline" and a fenced body.
+type Fenced struct {
+	Inline string // the argument that stands behind the name, or ""
+	Body   string // the argument that the fence holds, or "" when there is no fence
+	Sample string // a real call, shown to the model
+}
+
+// Spec offers a tool to a model.
+type Spec struct {
+	Name    string
+	Summary string          // one line
+	Prompt  string          // the description a model reads; from a reviewed .md file beside the tool
+	Schema  json.RawMessage // JSON Schema of the arguments, from the struct in tools/args
+	Fenced  Fenced
+}
+
+// Env is where a call runs.
+type Env struct {
+	Box     Runner
+	Policy  sandbox.Policy         // of this call; tools only narrow it
+	Root    *os.Root               // the workspace, for file tools
+	Protect func(path string) bool // whether a slash-separated workspace path is protected
+	Out     io.Writer              // live output for display; nil for none
+	Call    string                 // the call's id
+}
+
+// Runner runs one command in a box. *sandbox.Box is one.
+type Runner interface {
+	Run(ctx context.Context, p sandbox.Policy, c sandbox.Command) (sandbox.Result, error)
+}
+
+// Result is what a call gave. A failure of the thing called (a non-zero exit, a missing file) is a Result; an error of Run
+// means that the tool itself could not work.
+type Result struct {
+	OK      bool
+	Exit    int
+	Killed  string   // limit, in words
+	Output  *Output  // never nil
+	Level   string   // isolation that held, "" for tools without a box
+	Changed []string // workspace paths the tool itself wrote
+}
+
+// Tool is one tool. Implementations are safe for concurrent use and hold no state of a run.
+type Tool interface {
+	Spec() Spec
+	// Decode parses and checks arguments as a model wrote them; its error is shown to the model.
+	Decode(raw json.RawMessage) (args.Args, error)
+	// Effect says what repeating this very call would do, were it cut off.
+	Effect(a args.Args) Effect
+	// Run does it. ctx ends it at once.
+	Run(ctx context.Context, env Env, a args.Args) (Result, error)
+}
