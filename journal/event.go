@@ -65,12 +65,13 @@ type RunStarted struct {
 	Workspace string     `json:"workspace"` // absolute path
 	Model     string     `json:"model"`     // provider/model, or a chain a,b,c
 	Yes       bool       `json:"yes,omitempty"`
-	Attended  bool       `json:"attended,omitempty"` // a person watched when it started
-	Net       []string   `json:"net,omitempty"`      // HOST:PORT or CIDR:PORT opened by the user
-	Parallel  int        `json:"parallel,omitempty"` // most tasks at once
-	Version   string     `json:"version"`            // of agentd
-	Key       string     `json:"key,omitempty"`      // Idempotency-Key
-	Lead      string     `json:"lead,omitempty"`     // facts about the workspace, gathered once, rendered as data
+	Attended  bool       `json:"attended,omitempty"`  // a person watched when it started: asks wait
+	DenyAsks  bool       `json:"deny_asks,omitempty"` // nobody can ever answer: an ask is a denial
+	Net       []string   `json:"net,omitempty"`       // HOST:PORT or CIDR:PORT opened by the user
+	Parallel  int        `json:"parallel,omitempty"`  // most tasks at once
+	Version   string     `json:"version"`             // of agentd
+	Key       string     `json:"key,omitempty"`       // Idempotency-Key
+	Lead      string     `json:"lead,omitempty"`      // facts about the workspace, gathered once, rendered as data
 }
 
 // DriverClaimed says that a driver took the run. Events of a lower epoch's driver after it are impossible.
@@ -271,7 +272,7 @@ type LimitChanged struct {
 	By     string       `json:"by,omitempty"`
 }
 
-// Paused stops a run before its next action. Parked: it waits for a person.
+// Paused stops a run before its next action. Parked: it waits for a person, whose answer resumes it.
 type Paused struct {
 	By     string `json:"by,omitempty"`
 	Reason string `json:"reason,omitempty"`

@@ -56,8 +56,14 @@ type Spent struct {
 	Steps    int     `json:"steps"`
 	Tokens   int64   `json:"tokens"`
 	USD      float64 `json:"usd"`
+	Calls    int     `json:"calls"`    // of models, retries included
 	Reserved int64   `json:"reserved"` // the part of Tokens that is in flight
+	// Active is the time in which the run could have worked: not while it waited for a person, was paused, or had no driver.
+	Active time.Duration `json:"active"`
 }
+
+// maxGap bounds how much active time one gap between events can count for, so that a clock that jumps ahead ends no run.
+const maxGap = 70 * time.Minute
 
 // TaskStatus is how far a task is.
 type TaskStatus string
@@ -125,9 +131,21 @@ func (s *State) Apply(r Record) error {
 	if err != nil {
 		return err
 	}
+	s.fold(e, r)
+	return nil
+}
+
+// Push folds an event that is about to be appended as the run's next, at a time.
+func (s *State) Push(e Event, at time.Time) {
+	s.fold(e, Record{Run: s.Run, Seq: s.Last + 1, Time: at, Kind: e.Kind()})
+}
+
+func (s *State) fold(e Event, r Record) {
+	if gap := r.Time.Sub(s.Updated); s.Last > 0 && s.Status() == StatusRunning && r.Kind != KindDriverClaimed && gap > 0 {
+		s.Spent.Active += min(gap, maxGap)
+	}
 	s.Run, s.Last, s.Updated = r.Run, r.Seq, r.Time
 	s.apply(e, r)
-	return nil
 }
 
 func (s *State) apply(e Event, r Record) {
@@ -218,6 +236,7 @@ func (s *State) asked(e ModelAsked, seq Seq) {
 	turn := &Turn{Asked: e, Seq: seq}
 	put(&s.InFlight, e.Call, e)
 	put(&s.turns, e.Call, turn)
+	s.Spent.Calls++
 	s.Spent.Steps = max(s.Spent.Steps, e.Step)
 	s.Spent.Tokens += e.Reserved
 	s.Spent.Reserved += e.Reserved
@@ -287,6 +306,11 @@ func (s *State) Status() Status {
 	case s.Outcome != nil:
 		return s.Outcome.Status
 	case s.Paused != nil && s.Paused.Parked:
+		for _, a := range s.Asks {
+			if a.Ask == AskDoubt {
+				return StatusInDoubt
+			}
+		}
 		return StatusParked
 	case s.Paused != nil:
 		return StatusPaused

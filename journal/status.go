@@ -9,7 +9,8 @@ const (
 	StatusRunning Status = "running"
 	StatusWaiting Status = "waiting" // an ask is open
 	StatusPaused  Status = "paused"
-	StatusParked  Status = "parked" // needs a person; exit 5
+	StatusParked  Status = "parked"   // needs a person; exit 5
+	StatusInDoubt Status = "in_doubt" // needs a person to say whether an effect took place; exit 10
 )
 
 // Outcomes.
@@ -21,7 +22,6 @@ const (
 	StatusStalled     Status = "stalled"     // no progress
 	StatusSandbox     Status = "no_sandbox"  // the required level is unavailable
 	StatusProvider    Status = "no_provider" // no model answers
-	StatusInDoubt     Status = "in_doubt"    // an effect is in doubt
 	StatusUnverified  Status = "unverified"  // finished, nothing measured it
 	StatusTime        Status = "time"        // budget.wall
 	StatusCancelled   Status = "cancelled"
@@ -31,13 +31,13 @@ const (
 // Ended reports whether a run with this status is over.
 func (s Status) Ended() bool {
 	switch s {
-	case StatusQueued, StatusRunning, StatusWaiting, StatusPaused, StatusParked:
+	case StatusQueued, StatusRunning, StatusWaiting, StatusPaused, StatusParked, StatusInDoubt:
 		return false
 	}
 	return true
 }
 
-// Exit is the exit code that stands for the status. A live status other than parked has none: 0.
+// Exit is the exit code that stands for the status. A live status other than parked and in_doubt has none: 0.
 func (s Status) Exit() int {
 	switch s {
 	case StatusInternalErr:
