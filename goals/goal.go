@@ -5,8 +5,12 @@ import "time"
 
 // Goal is one wish, as a run stores it. It is plain data: a run keeps its own copy and never reads the file again.
 type Goal struct {
-	Name    string   `json:"name,omitempty"`
-	Text    string   `json:"text"`             // the goal in plain words
+	Name        string   `json:"name,omitempty"`
+	Description string   `json:"description,omitempty"` // what, in one line
+	Intent      string   `json:"intent,omitempty"`      // why; survives every replan
+	Labels      []string `json:"labels,omitempty"`      // free words to find it by
+
+	Text    string   `json:"text"`             // the goal in plain words; a file's body, or its description where it has none
 	File    string   `json:"file,omitempty"`   // where it was read, "" for the command line
 	Hash    string   `json:"hash,omitempty"`   // sha256 of the file, hex
 	Probes  []Probe  `json:"probes,omitempty"` // sorted by name
