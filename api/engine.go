@@ -3,7 +3,6 @@ package api
 
 import (
 	"context"
-	"encoding/json"
 	"time"
 
 	"agentd/goals"
@@ -166,5 +165,5 @@ type Delta struct {
 // RunView is the answer to GET /v1/runs/{id}: the summary, and the state that folding the journal gives.
 type RunView struct {
 	journal.Summary
-	State json.RawMessage `json:"state"` // journal.State
+	State *journal.State `json:"state,omitempty"` // absent from a brief answer
 }

@@ -1,0 +1,41 @@
+package api
+
+import (
+	"fmt"
+	"net"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// peer is who is at the other end of a unix socket, as the kernel says.
+type peer struct {
+	uid int
+	pid int
+}
+
+// peerOf asks the kernel who made the other end of a unix connection.
+func peerOf(conn net.Conn) (peer, error) {
+	u, ok := conn.(*net.UnixConn)
+	if !ok {
+		return peer{}, fmt.Errorf("peer of a %s connection: no unix socket", conn.LocalAddr().Network())
+	}
+	raw, err := u.SyscallConn()
+	if err != nil {
+		return peer{}, fmt.Errorf("peer: %w", err)
+	}
+	var cred *unix.Ucred
+	var credErr error
+	if err := raw.Control(func(fd uintptr) {
+		cred, credErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
+	}); err != nil {
+		return peer{}, fmt.Errorf("peer: %w", err)
+	}
+	if credErr != nil {
+		return peer{}, fmt.Errorf("peer: %w", credErr)
+	}
+	return peer{uid: int(cred.Uid), pid: int(cred.Pid)}, nil
+}
+
+// trusted reports whether a peer may be served, or used as a daemon: this user, or root.
+func (p peer) trusted() bool { return p.uid == 0 || p.uid == os.Getuid() }
