@@ -1,0 +1,280 @@
+// Command evals runs small real goals through agentctl and reports how many the daemon accepted, and whether a second,
+// stricter check that neither agent nor daemon sees agrees.
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+type options struct {
+	ctl, model, only string
+	seeds, from      int
+	floor            int
+	scripted, keep   bool
+	limit            time.Duration
+	out              string
+}
+
+type verdict struct {
+	Task     string  `json:"task"`
+	Seed     int     `json:"seed"`
+	Given    bool    `json:"given"` // with --check
+	Exit     int     `json:"exit"`
+	Accepted bool    `json:"accepted"`
+	Right    bool    `json:"right"`
+	Why      string  `json:"why,omitempty"`
+	Seconds  float64 `json:"seconds"`
+}
+
+func main() {
+	var o options
+	flag.StringVar(&o.ctl, "agentctl", "bin/agentctl", "the client to run")
+	flag.StringVar(&o.model, "model", "local", "provider/model")
+	flag.StringVar(&o.only, "only", "", "run only the tasks whose name contains this")
+	flag.IntVar(&o.seeds, "seeds", 3, "workspaces of each task")
+	flag.IntVar(&o.from, "from", 1, "first seed")
+	flag.IntVar(&o.floor, "floor", 0, "fail when fewer runs are accepted and right")
+	flag.BoolVar(&o.scripted, "scripted", false, "answer from a script that solves every task, instead of a model")
+	flag.BoolVar(&o.keep, "keep", false, "keep the workspaces and say where")
+	flag.DurationVar(&o.limit, "limit", 2*time.Minute, "time of one run")
+	flag.StringVar(&o.out, "out", "", "append one JSON line for each run to this file")
+	flag.Parse()
+	code, err := run(o)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "evals:", err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func run(o options) (int, error) {
+	ctl, err := filepath.Abs(o.ctl)
+	if err != nil {
+		return 0, err
+	}
+	o.ctl = ctl
+	if _, err := os.Stat(ctl); err != nil {
+		return 0, fmt.Errorf("%w: build it first (make build)", err)
+	}
+	accepted, right, wrong, total := 0, 0, 0, 0
+	for seed := o.from; seed < o.from+o.seeds; seed++ {
+		for i, t := range tasks {
+			if !strings.Contains(t.name, o.only) {
+				continue
+			}
+			v, err := one(o, t, i, seed)
+			if err != nil {
+				return 0, fmt.Errorf("%s, seed %d: %w", t.name, seed, err)
+			}
+			total++
+			word := "not accepted"
+			if v.Accepted {
+				accepted++
+				word = "accepted"
+				if v.Right {
+					right++
+				} else {
+					wrong++
+					word = "ACCEPTED WRONGLY"
+				}
+			} else if v.Right {
+				word = "not accepted, though right"
+			}
+			how := "self"
+			if v.Given {
+				how = "check"
+			}
+			fmt.Printf("%-16s seed %d %-5s %6.1fs exit %3d  %s%s\n", v.Task, seed, how, v.Seconds, v.Exit, word, suffix(v.Why))
+			if err := record(o.out, v); err != nil {
+				return 0, err
+			}
+		}
+	}
+	fmt.Printf("%d runs: %d accepted, %d of them rightly, %d wrongly\n", total, accepted, right, wrong)
+	failed := 0
+	if right < o.floor {
+		failed = total - right
+		fmt.Printf("below the floor of %d\n", o.floor)
+	}
+	fmt.Printf("evals: %d passed, %d failed\n", right, failed)
+	if right < o.floor || o.floor > 0 && wrong > 0 && o.scripted {
+		return 1, nil
+	}
+	return 0, nil
+}
+
+func suffix(why string) string {
+	if why == "" {
+		return ""
+	}
+	return ": " + strings.Join(strings.Fields(why), " ")
+}
+
+func record(path string, v verdict) error {
+	if path == "" {
+		return nil
+	}
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return json.NewEncoder(f).Encode(v)
+}
+
+func one(o options, t task, index, seed int) (verdict, error) {
+	v := verdict{Task: t.name, Seed: seed, Given: t.given}
+	base, err := os.MkdirTemp("", "eval-")
+	if err != nil {
+		return v, err
+	}
+	if o.keep {
+		fmt.Fprintln(os.Stderr, "workspace:", base)
+	} else {
+		defer os.RemoveAll(base)
+	}
+	ws := filepath.Join(base, "ws")
+	if err := os.Mkdir(ws, 0o755); err != nil {
+		return v, err
+	}
+	in, err := t.make(ws, rand.New(rand.NewPCG(uint64(seed), uint64(index))))
+	if err != nil {
+		return v, err
+	}
+	args := []string{"run", "--ephemeral", "--yes", "-C", ws, "--wall", o.limit.String(), "--steps", "40"}
+	if t.given {
+		args = append(args, "--check", in.check)
+	}
+	env := os.Environ()
+	if o.scripted {
+		s, err := serveScript(in, t.given)
+		if err != nil {
+			return v, err
+		}
+		defer s.Close()
+		env = append(env, "OPENAI_API_KEY=scripted", "OPENAI_BASE_URL="+s.base)
+		args = append(args, "--model", "openai/scripted")
+	} else {
+		args = append(args, "--model", o.model)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), o.limit+time.Minute)
+	defer cancel()
+	var log bytes.Buffer
+	cmd := exec.CommandContext(ctx, o.ctl, append(args, in.goal)...)
+	cmd.Env, cmd.Stdout, cmd.Stderr = env, &log, &log
+	cmd.WaitDelay = 10 * time.Second
+	start := time.Now()
+	err = cmd.Run()
+	v.Seconds = time.Since(start).Seconds()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		return v, err
+	}
+	v.Exit = cmd.ProcessState.ExitCode()
+	v.Accepted = v.Exit == 0
+	if o.keep {
+		if err := os.WriteFile(filepath.Join(base, "log.txt"), log.Bytes(), 0o644); err != nil {
+			return v, err
+		}
+	}
+	if err := in.strict(ws); err != nil {
+		v.Why = err.Error()
+	} else {
+		v.Right = true
+	}
+	if o.scripted && (!v.Accepted || !v.Right) {
+		os.Stderr.Write(log.Bytes())
+	}
+	return v, nil
+}
+
+// script is an OpenAI-compatible endpoint that answers one run: a plan, the solution as a shell call, the end.
+type script struct {
+	net.Listener
+	base string
+}
+
+func serveScript(in instance, given bool) (*script, error) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	calls := 0
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /v1/models", func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w, `{"object":"list","data":[{"id":"scripted","object":"model"}]}`)
+	})
+	mux.HandleFunc("POST /v1/chat/completions", func(w http.ResponseWriter, r *http.Request) {
+		var body struct {
+			Tools  []any `json:"tools"`
+			Stream bool  `json:"stream"`
+		}
+		if err := json.NewDecoder(r.Body).Decode(&body); err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		msg := map[string]any{"role": "assistant", "content": ""}
+		finish := "stop"
+		call := func(name string, args any) {
+			raw, err := json.Marshal(args)
+			if err != nil {
+				http.Error(w, err.Error(), http.StatusInternalServerError)
+				return
+			}
+			finish = "tool_calls"
+			msg["tool_calls"] = []any{map[string]any{"index": 0, "id": fmt.Sprintf("c%d", calls), "type": "function", "function": map[string]any{"name": name, "arguments": string(raw)}}}
+		}
+		switch {
+		case len(body.Tools) == 0:
+			checks := []any{}
+			if !given {
+				checks = append(checks, map[string]string{"name": "check", "cmd": in.check})
+			}
+			raw, err := json.Marshal(map[string]any{"tasks": []any{map[string]any{"id": "solve", "do": in.goal, "needs": []any{}, "writes": []any{}, "out": "", "done": ""}}, "checks": checks})
+			if err != nil {
+				http.Error(w, err.Error(), http.StatusInternalServerError)
+				return
+			}
+			msg["content"] = string(raw)
+		case calls == 0:
+			call("shell", map[string]any{"command": in.solution})
+			calls++
+		default:
+			call("finish", map[string]any{"result": "done"})
+			calls++
+		}
+		usage := map[string]int{"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120}
+		if !body.Stream {
+			json.NewEncoder(w).Encode(map[string]any{"id": "x", "object": "chat.completion", "model": "scripted", "choices": []any{map[string]any{"index": 0, "message": msg, "finish_reason": finish}}, "usage": usage})
+			return
+		}
+		w.Header().Set("Content-Type", "text/event-stream")
+		for _, chunk := range []any{
+			map[string]any{"id": "x", "object": "chat.completion.chunk", "model": "scripted", "choices": []any{map[string]any{"index": 0, "delta": msg, "finish_reason": nil}}},
+			map[string]any{"id": "x", "object": "chat.completion.chunk", "model": "scripted", "choices": []any{map[string]any{"index": 0, "delta": map[string]any{}, "finish_reason": finish}}},
+			map[string]any{"id": "x", "object": "chat.completion.chunk", "model": "scripted", "choices": []any{}, "usage": usage},
+		} {
+			raw, err := json.Marshal(chunk)
+			if err != nil {
+				return
+			}
+			fmt.Fprintf(w, "data: %s\n\n", raw)
+		}
+		fmt.Fprint(w, "data: [DONE]\n\n")
+	})
+	go http.Serve(ln, mux) // ends when the listener is closed
+	return &script{ln, "http://" + ln.Addr().String() + "/v1"}, nil
+}
