@@ -1,0 +1,283 @@
+package workspace
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Report says what an undo did.
+type Report struct {
+	Restored []string `json:"restored,omitempty"` // put back as they were
+	Removed  []string `json:"removed,omitempty"`  // created by the run
+	Kept     []Skip   `json:"kept,omitempty"`     // conflicts: left as they are, and why
+}
+
+// Undo puts the folder root back to the snapshot: files, folders, symlinks, modes and, where this user may, owners. What
+// changed again after Seal was changed by a person: it is kept and reported. What only a person changed is left alone. Without
+// a seal everything that differs counts as the run's. A second Undo finds nothing to do.
+func (s *Snapshot) Undo(ctx context.Context, root string) (Report, error) {
+	r, err := s.undo(ctx, root)
+	if err != nil {
+		return r, fmt.Errorf("undo in %s: %w", root, err)
+	}
+	return r, nil
+}
+
+// undoer is one undo.
+type undoer struct {
+	s      *Snapshot
+	root   *os.Root
+	report Report
+	kept   map[string]bool
+}
+
+func (s *Snapshot) undo(ctx context.Context, dir string) (Report, error) {
+	after, err := s.after()
+	if err != nil {
+		return Report{}, err
+	}
+	now, err := s.now(ctx, dir)
+	if err != nil {
+		return Report{}, err
+	}
+	if after == nil {
+		after = now
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return Report{}, err
+	}
+	defer root.Close()
+	u := &undoer{s: s, root: root, kept: map[string]bool{}}
+
+	// Per path: base is what the run found, end what it left, cur what is there.
+	type todo struct{ base, cur *entry }
+	var remove, restore []todo
+	pair(s, after, func(base, end *entry) {
+		if same(base, end) {
+			return // not the run's doing
+		}
+		p := base
+		if p == nil {
+			p = end
+		}
+		cur := now.find(p.path)
+		switch {
+		case same(cur, base): // put back already
+		case !same(cur, end):
+			u.keep(p.path, "changed after the end of the run")
+		default:
+			t := todo{base, cur}
+			if cur != nil && (base == nil || base.typ() != cur.typ()) {
+				remove = append(remove, t)
+			}
+			if base != nil {
+				restore = append(restore, t)
+			}
+		}
+	})
+	for _, t := range slices.Backward(remove) { // what is in a folder before the folder
+		if ctx.Err() != nil {
+			return u.report, context.Cause(ctx)
+		}
+		if err := u.remove(t.cur, t.base != nil); err != nil {
+			return u.report, err
+		}
+	}
+	for _, t := range restore { // a folder before what is in it
+		if ctx.Err() != nil {
+			return u.report, context.Cause(ctx)
+		}
+		if err := u.restore(ctx, t.base, t.cur); err != nil {
+			return u.report, err
+		}
+	}
+	for _, t := range slices.Backward(restore) { // at last, since a read-only folder can't be filled
+		if t.base.isDir() && !u.kept[t.base.path] && u.inside(t.base.path+"/.") {
+			if err := u.attributes(t.base.path, t.base); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return u.report, err
+			}
+		}
+	}
+	slices.Sort(u.report.Restored)
+	slices.Sort(u.report.Removed)
+	if d, err := root.Open("."); err == nil {
+		defer d.Close()
+		if err := unix.Syncfs(int(d.Fd())); err != nil {
+			return u.report, err
+		}
+	}
+	return u.report, nil
+}
+
+func (u *undoer) keep(path, why string) {
+	if !u.kept[path] {
+		u.kept[path] = true
+		u.report.Kept = append(u.report.Kept, Skip{path, why})
+	}
+}
+
+// unmoved reports whether cur is still what is at its path: nobody wrote since the scan.
+func (u *undoer) unmoved(p string, cur *entry) bool {
+	info, err := u.root.Lstat(p)
+	if cur == nil {
+		return errors.Is(err, fs.ErrNotExist)
+	}
+	if err != nil {
+		return false
+	}
+	if info.IsDir() {
+		return cur.isDir()
+	}
+	return !cur.isDir() && info.ModTime().UnixNano() == cur.mtime && info.Size() == cur.size
+}
+
+// inside reports whether all folders above p are folders, no symlinks; with "/." behind it, p itself too.
+func (u *undoer) inside(p string) bool {
+	for dir := path.Dir(p); dir != "."; dir = path.Dir(dir) {
+		if info, err := u.root.Lstat(dir); err != nil || !info.IsDir() {
+			return false
+		}
+	}
+	return true
+}
+
+// writable does f, and does it again with the folder above p made writable where that was what failed.
+func (u *undoer) writable(p string, f func() error) error {
+	err := f()
+	if !errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	dir := path.Dir(p)
+	info, serr := u.root.Lstat(dir)
+	if serr != nil || !info.IsDir() || u.root.Chmod(dir, info.Mode().Perm()|0o700) != nil {
+		return err
+	}
+	defer u.root.Chmod(dir, info.Mode()) // it was so before; the last pass sets what the snapshot says
+	return f()
+}
+
+// remove deletes what the run created, or what stands in the way of something to restore.
+func (u *undoer) remove(cur *entry, inWay bool) error {
+	if !u.inside(cur.path) || !u.unmoved(cur.path, cur) {
+		u.keep(cur.path, "changed during the undo")
+		return nil
+	}
+	err := u.writable(cur.path, func() error { return u.root.Remove(cur.path) })
+	switch {
+	case errors.Is(err, unix.ENOTEMPTY) || errors.Is(err, unix.EEXIST):
+		if inWay {
+			u.keep(cur.path, "the folder holds files that the run did not write")
+		}
+		return nil
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	}
+	if !inWay {
+		u.report.Removed = append(u.report.Removed, cur.path)
+	}
+	return nil
+}
+
+// restore puts base back. cur is what was there when the undo began.
+func (u *undoer) restore(ctx context.Context, base, cur *entry) error {
+	if cur != nil && cur.typ() != base.typ() {
+		cur = nil // removed before this
+	}
+	if u.kept[base.path] {
+		return nil
+	}
+	if !u.inside(base.path) {
+		u.keep(base.path, "a folder above it is no longer one")
+		return nil
+	}
+	if !u.unmoved(base.path, cur) {
+		u.keep(base.path, "changed during the undo")
+		return nil
+	}
+	err := u.writable(base.path, func() error {
+		switch {
+		case base.isDir():
+			if cur == nil {
+				return u.root.Mkdir(base.path, 0o700)
+			}
+			return nil
+		case base.isLink():
+			return u.link(base)
+		case cur != nil && cur.hash == base.hash:
+			return u.attributes(base.path, base)
+		}
+		return u.file(ctx, base)
+	})
+	if errors.Is(err, errDamaged) {
+		u.keep(base.path, err.Error())
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("restore %s: %w", base.path, err)
+	}
+	u.report.Restored = append(u.report.Restored, base.path)
+	return nil
+}
+
+func temporary(p string) string {
+	return path.Join(path.Dir(p), ".agentd-undo-"+newID())
+}
+
+func (u *undoer) link(base *entry) error {
+	tmp := temporary(base.path)
+	if err := u.root.Symlink(base.link, tmp); err != nil {
+		return err
+	}
+	u.root.Lchown(tmp, int(base.uid), int(base.gid)) // only root may; the owner is then this user, as for any link it makes
+	return u.rename(tmp, base.path)
+}
+
+func (u *undoer) file(ctx context.Context, base *entry) error {
+	tmp := temporary(base.path)
+	f, err := u.root.OpenFile(tmp, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	err = u.s.fetch(ctx, f, base)
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	if err == nil {
+		err = u.attributes(tmp, base)
+	}
+	if err != nil {
+		u.root.Remove(tmp)
+		return err
+	}
+	return u.rename(tmp, base.path)
+}
+
+func (u *undoer) rename(tmp, p string) error {
+	err := u.root.Rename(tmp, p)
+	if err != nil {
+		u.root.Remove(tmp)
+	}
+	return err
+}
+
+// attributes sets owner, mode and time. A changed owner clears set-id bits, so the mode comes after it.
+func (u *undoer) attributes(p string, base *entry) error {
+	if err := u.root.Lchown(p, int(base.uid), int(base.gid)); err != nil && !errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	if err := u.root.Chmod(p, base.fileMode()); err != nil {
+		return err
+	}
+	return u.root.Chtimes(p, time.Time{}, base.mod())
+}
