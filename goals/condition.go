@@ -6,11 +6,12 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"agentd/policy"
 )
 
-var term = regexp.MustCompile(`^([a-zA-Z][a-zA-Z0-9_]*)\.exit\s*(==|!=|<=|>=|<|>)\s*(-?[0-9]{1,9})$`)
-
-// checkCondition checks one condition of accept.require and returns the probes it uses.
+// checkCondition checks one condition of accept.require and returns the probes it uses. Beside what policy refuses, a condition must be able
+// to hold and to fail: it is tried on the exit codes that could tell. What depends on a probe's output can't be tried out and passes.
 func checkCondition(cond string, probes []Probe) ([]string, error) {
 	if err := checkWords("condition", cond, maxLine); err != nil {
 		return nil, err
@@ -19,50 +20,34 @@ func checkCondition(cond string, probes []Probe) ([]string, error) {
 	for i, p := range probes {
 		names[i] = p.Name
 	}
-	var used []string
-	consts := []int{0}
-	type leaf struct {
-		name, op string
-		n        int
+	c, err := policy.CompileRequire(cond, names)
+	if err != nil {
+		return nil, err
 	}
-	var ors [][]leaf
-	for _, alt := range strings.Split(cond, "||") {
-		var ands []leaf
-		for _, t := range strings.Split(alt, "&&") {
-			m := term.FindStringSubmatch(strings.TrimSpace(t))
-			if m == nil {
-				return nil, fmt.Errorf("%q is not understood: write conditions such as 'tests.exit == 0', joined by && and ||", strings.TrimSpace(t))
-			}
-			if !slices.Contains(names, m[1]) {
-				return nil, fmt.Errorf("%q names no probe%s", m[1], didYouMean(m[1], names))
-			}
-			n, err := strconv.Atoi(m[3])
-			if err != nil {
-				return nil, err
-			}
-			if !slices.Contains(used, m[1]) {
-				used = append(used, m[1])
-			}
-			consts = append(consts, n)
-			ands = append(ands, leaf{m[1], m[2], n})
-		}
-		ors = append(ors, ands)
-	}
-	holds := func(exit map[string]int) bool {
-		return slices.ContainsFunc(ors, func(ands []leaf) bool {
-			return !slices.ContainsFunc(ands, func(l leaf) bool { return !compare(exit[l.name], l.op, l.n) })
-		})
-	}
+	used := c.Uses()
 	var can, fails bool
-	samples(used, consts, func(exit map[string]int) bool {
-		if holds(exit) {
+	var fault error
+	samples(used, numbers(cond), func(exit map[string]int) bool {
+		results := make(map[string]policy.ProbeResult, len(exit))
+		for name, e := range exit {
+			results[name] = policy.ProbeResult{Exit: e, OK: e == 0}
+		}
+		ok, err := c.Eval(results)
+		switch {
+		case err != nil:
+			fault = err
+			fails = true
+		case ok:
 			can = true
-		} else {
+		default:
 			fails = true
 		}
 		return !can || !fails
 	})
 	switch {
+	case strings.Contains(cond, "output"):
+	case !can && fault != nil:
+		return used, fmt.Errorf("%w: this version knows exit, ok and output of a probe", fault)
 	case !fails:
 		return used, fmt.Errorf("%q can never fail, so it measures nothing", cond)
 	case !can:
@@ -71,21 +56,17 @@ func checkCondition(cond string, probes []Probe) ([]string, error) {
 	return used, nil
 }
 
-func compare(a int, op string, b int) bool {
-	switch op {
-	case "==":
-		return a == b
-	case "!=":
-		return a != b
-	case "<":
-		return a < b
-	case "<=":
-		return a <= b
-	case ">":
-		return a > b
-	default:
-		return a >= b
+var digits = regexp.MustCompile(`[0-9]+`)
+
+// numbers are the whole numbers of a condition.
+func numbers(cond string) []int {
+	var ns []int
+	for _, d := range digits.FindAllString(cond, 20) {
+		if n, err := strconv.Atoi(d); err == nil && n < 1000 && !slices.Contains(ns, n) {
+			ns = append(ns, n)
+		}
 	}
+	return ns
 }
 
 // samples calls f with combinations of the exit codes that can tell a condition's sides apart, a bounded number of them, until f returns false.
@@ -100,7 +81,7 @@ func samples(names []string, consts []int, f func(map[string]int) bool) {
 	}
 	slices.Sort(vals)
 	exit := map[string]int{}
-	left := 20000
+	left := 5000
 	var walk func(i int) bool
 	walk = func(i int) bool {
 		if i == len(names) {

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"agentd/policy"
+
 	"github.com/goccy/go-yaml/ast"
 )
 
@@ -34,6 +36,21 @@ func (d *decoder) fail(n ast.Node, format string, args ...any) {
 		}
 	}
 	d.failAt(line, col, format, args...)
+}
+
+// failIn notes a fault within a scalar, at its own place where the fault has one in a text of one line.
+func (d *decoder) failIn(n ast.Node, err error) {
+	e, ok := errors.AsType[*policy.Error](err)
+	t := n.GetToken()
+	if !ok || e.Line != 1 || t == nil || t.Position == nil {
+		d.fail(n, "%v", err)
+		return
+	}
+	col := t.Position.Column + e.Col - 1
+	if strings.HasPrefix(strings.TrimSpace(t.Origin), "'") || strings.HasPrefix(strings.TrimSpace(t.Origin), `"`) {
+		col++
+	}
+	d.failAt(t.Position.Line, col, "%s", e.Msg)
 }
 
 func (d *decoder) err() error {
@@ -175,7 +192,7 @@ func (d *decoder) list(path string, check func(string) error, into *[]string) fu
 				continue
 			}
 			if err := check(s); err != nil {
-				d.fail(v, "%v", err)
+				d.failIn(v, err)
 				continue
 			}
 			*into = append(*into, s)
