@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 
+	"agentd/goals"
 	"agentd/journal"
 )
 
@@ -13,8 +14,8 @@ import (
 var (
 	// ErrInvalid is returned for a request that can't be right: a bad value, an unknown field, an unknown route.
 	ErrInvalid = errors.New("invalid request")
-	// ErrGoal is returned when the goal or its file is refused.
-	ErrGoal = errors.New("invalid goal")
+	// ErrGoal is returned when the goal or its file is refused; it is goals.ErrInvalid.
+	ErrGoal = goals.ErrInvalid
 	// ErrModel is returned when no model of that name is known.
 	ErrModel = errors.New("unknown model")
 	// ErrWorkspace is returned when the folder can't be a workspace.
@@ -56,6 +57,7 @@ var kinds = []struct {
 	exit   int // of a command that ends with it
 }{
 	{"invalid_goal", http.StatusBadRequest, ErrGoal, 2},
+	{"no_goal_file", http.StatusNotFound, goals.ErrNotFound, 2},
 	{"unknown_model", http.StatusBadRequest, ErrModel, 2},
 	{"workspace", http.StatusBadRequest, ErrWorkspace, 2},
 	{"too_large", http.StatusRequestEntityTooLarge, ErrTooLarge, 2},

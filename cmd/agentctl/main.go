@@ -1,0 +1,161 @@
+// Command agentctl starts, watches and steers the runs of the agentd daemon.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"os/user"
+	"strings"
+	"syscall"
+
+	"charm.land/fang/v2"
+	"github.com/spf13/cobra"
+
+	"agentd/api"
+)
+
+func main() {
+	os.Exit(run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+// app is what the commands share: the streams, the environment and the exit code.
+type app struct {
+	stdin  io.Reader
+	stdout io.Writer
+	stderr io.Writer
+	getenv func(string) string
+	home   string // --home
+	code   int
+}
+
+// run is the whole program: it returns the exit code.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, getenv: os.Getenv}
+	root := a.root()
+	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := fang.Execute(ctx, root, fang.WithVersion(api.Build()), fang.WithErrorHandler(func(io.Writer, fang.Styles, error) {}))
+	if err != nil { // only what cobra found wrong with the arguments gets here: see app.do
+		a.usage(root, args, err)
+		return 2
+	}
+	return a.code
+}
+
+const exitCodes = `Exit codes:
+  0 accepted (also: self-checked)   1 internal error              2 usage or invalid goal
+  3 finished, criteria unmet        4 budget exhausted            5 parked, needs a person
+  6 denied by policy                7 stalled                     8 sandbox level unavailable
+  9 provider unavailable           10 an effect is in doubt      11 finished, unverified
+  124 time limit (--wall)         130 cancelled or interrupted
+With --detach, 0 means started.`
+
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "agentctl",
+		Short: "Give a goal to an agent on this machine, watch it, steer it",
+		Long: "Give a goal to an agent on this machine, watch it, steer it.\n\n" +
+			"RUN is a run's id, the beginning of one, or \"last\". Reading commands take --json.\n\n" + exitCodes,
+		Example: `# Start a run here and watch it
+agentctl run "find the five largest files and write a table of them to report.md"
+# Steer it from another terminal
+agentctl say last "skip the vendor folder"`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.PersistentFlags().StringVar(&a.home, "home", "", "data folder of the daemon to use (AGENTD_HOME)")
+	root.AddGroup(&cobra.Group{ID: "run", Title: "Runs"}, &cobra.Group{ID: "steer", Title: "Steering"}, &cobra.Group{ID: "look", Title: "Looking closer"}, &cobra.Group{ID: "daemon", Title: "Daemon and models"})
+	group := func(id string, cmds ...*cobra.Command) {
+		for _, c := range cmds {
+			c.GroupID = id
+			root.AddCommand(c)
+		}
+	}
+	group("run", a.runCmd(), a.lsCmd(), a.showCmd(), a.eventsCmd(), a.rmCmd())
+	group("steer", a.answerCmd(), a.sayCmd(), a.pauseCmd(), a.resumeCmd(), a.limitsCmd(), a.cancelCmd(), a.undoCmd())
+	group("look", a.planCmd(), a.diffCmd(), a.contextCmd())
+	group("daemon", a.modelCmd(), a.daemonCmd(), a.doctorCmd(), a.backupCmd(), a.versionCmd())
+	return root
+}
+
+// do makes a command's function of one that returns an error: the error is printed with its hint and becomes the exit
+// code. ctx ends at an interrupt.
+func (a *app) do(f func(ctx context.Context, args []string) error) func(*cobra.Command, []string) error {
+	return func(c *cobra.Command, args []string) error {
+		ctx, stop := signal.NotifyContext(c.Context(), os.Interrupt, syscall.SIGTERM)
+		defer stop()
+		a.end(f(ctx, args))
+		return nil
+	}
+}
+
+// withClient is do for a command that needs a daemon, which it doesn't start.
+func (a *app) withClient(f func(ctx context.Context, c *api.Client, args []string) error) func(*cobra.Command, []string) error {
+	return a.do(func(ctx context.Context, args []string) error {
+		c, err := a.dial()
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		return f(ctx, c, args)
+	})
+}
+
+// end prints an error, if there is one, and sets the exit code that goes with it.
+func (a *app) end(err error) {
+	if err == nil {
+		return
+	}
+	if code := api.ExitCode(err); a.code == 0 {
+		a.code = code
+	}
+	if errors.Is(err, context.Canceled) {
+		fmt.Fprintln(a.stderr, "agentctl: interrupted")
+		return
+	}
+	a.complain(err)
+}
+
+func (a *app) complain(err error) {
+	fmt.Fprintln(a.stderr, "agentctl: "+clean(err.Error()))
+	if e, ok := errors.AsType[*api.Error](err); ok && e.Hint != "" {
+		fmt.Fprintln(a.stderr, "  try: "+clean(e.Hint))
+	}
+}
+
+func (a *app) note(format string, args ...any) {
+	fmt.Fprintln(a.stderr, clean(fmt.Sprintf(format, args...)))
+}
+
+// usage prints what is wrong with the arguments, with the nearest command or flag.
+func (a *app) usage(root *cobra.Command, args []string, err error) {
+	cmd, _, findErr := root.Find(args)
+	if findErr != nil {
+		cmd = root
+	}
+	msg, _, _ := strings.Cut(err.Error(), "\n") // cobra's own suggestions follow
+	fmt.Fprintln(a.stderr, "agentctl: "+clean(msg))
+	if hint := suggest(cmd, msg); hint != "" {
+		fmt.Fprintln(a.stderr, "  did you mean "+hint+"?")
+	}
+	fmt.Fprintln(a.stderr, "  try: "+cmd.CommandPath()+" --help")
+}
+
+// invalid is an error of the command's own arguments.
+func invalid(hint, format string, args ...any) error {
+	return api.Errorf(api.ErrInvalid, hint, format, args...)
+}
+
+// signature is how this program signs what a person changes through it.
+func signature() string {
+	if u, err := user.LookupId(fmt.Sprint(os.Getuid())); err == nil {
+		return u.Username
+	}
+	return fmt.Sprintf("uid %d", os.Getuid())
+}

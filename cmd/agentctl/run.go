@@ -1,0 +1,294 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"agentd/api"
+	"agentd/goals"
+)
+
+// runFlags are the flags of agentctl run.
+type runFlags struct {
+	file, dir, model        string
+	checks, protect, net    []string
+	params                  []string
+	steps, parallel         int
+	tokens, usd             string
+	wall                    time.Duration
+	json, detach, ephemeral bool
+	yes, plain              bool
+	set                     func(flag string) bool
+}
+
+func (a *app) runCmd() *cobra.Command {
+	var f runFlags
+	c := &cobra.Command{
+		Use:   "run [GOAL]",
+		Short: "Start a run and watch it",
+		Long: "Start a run and watch it. GOAL is what is wanted, in plain words, or the name of a goal file in goals/. A daemon is started when none runs. " +
+			"The result goes to standard output, progress to standard error.\n\n" +
+			"Ctrl-C once asks whether to detach or to cancel (without a terminal it cancels), twice cancels, a third time ends this program. " +
+			"When the terminal closes, the run goes on.\n\n" + exitCodes,
+		Example: `# Words, with a check that must end with 0
+agentctl run "make the tests pass" --check "go test ./..." --protect "**/*_test.go"
+# A goal file, for a script: one event a line
+agentctl run -f goals/upgrade.goal.md --json --yes`,
+		RunE: func(c *cobra.Command, args []string) error {
+			f.set = c.Flags().Changed
+			a.end(a.run(c.Context(), f, args))
+			return nil
+		},
+	}
+	fl := c.Flags()
+	fl.SortFlags = false
+	fl.StringVarP(&f.file, "file", "f", "", "goal file (Markdown with front matter), - is standard input")
+	fl.StringVarP(&f.dir, "dir", "C", "", "workspace, the current folder if not given")
+	fl.StringVarP(&f.model, "model", "m", "", "provider/model, or a chain a,b,c to fall back on")
+	fl.StringArrayVar(&f.checks, "check", nil, "command that must end with 0 for the run to be accepted (repeatable)")
+	fl.StringArrayVar(&f.protect, "protect", nil, "glob of files that nothing in the run may write (repeatable)")
+	fl.StringArrayVar(&f.net, "net", nil, "HOST:PORT or CIDR:PORT that the sandbox may connect to (repeatable)")
+	fl.StringArrayVar(&f.params, "param", nil, "NAME=VALUE for the goal file (repeatable)")
+	fl.IntVar(&f.steps, "steps", 0, "most model calls, -1 for no limit")
+	fl.StringVar(&f.tokens, "tokens", "", "most tokens, for example 800k; -1 for no limit")
+	fl.StringVar(&f.usd, "usd", "", "most money in US dollars, -1 for no limit")
+	fl.DurationVar(&f.wall, "wall", 0, "most time, for example 45m; -1s for no limit")
+	fl.IntVar(&f.parallel, "parallel", 0, "most tasks at once")
+	fl.BoolVarP(&f.yes, "yes", "y", false, "approve what asks; never what policy denies or what is in doubt")
+	fl.BoolVarP(&f.detach, "detach", "d", false, "print the run's id and leave it to the daemon")
+	fl.BoolVar(&f.ephemeral, "ephemeral", false, "a private daemon that ends with this run")
+	fl.BoolVar(&f.json, "json", false, "one event a line on standard output")
+	fl.BoolVar(&f.plain, "plain", false, "lines only, nothing that moves")
+	return c
+}
+
+// run starts a run and watches it to its end.
+func (a *app) run(ctx context.Context, f runFlags, args []string) error {
+	req, err := a.request(f, args)
+	if err != nil {
+		return err
+	}
+	if f.detach && f.ephemeral {
+		return invalid("leave one of them out", "--detach and --ephemeral contradict each other: an ephemeral daemon ends with its client")
+	}
+	var c *api.Client
+	fresh := true
+	if f.ephemeral {
+		var end func() error
+		c, end, err = a.ephemeral(ctx)
+		if err != nil {
+			return err
+		}
+		c.Patience = time.Millisecond // it does not come back
+		defer func() {
+			if err := end(); err != nil {
+				a.complain(fmt.Errorf("end the private daemon: %w", err))
+			}
+		}()
+	} else if c, fresh, err = a.ensure(ctx); err != nil {
+		return err
+	}
+	defer c.Close()
+	info, err := c.Info(ctx)
+	if err != nil {
+		return err
+	}
+	if !fresh {
+		a.compare(info, req)
+	}
+	started, err := c.Start(ctx, req, rand.Text())
+	if err != nil {
+		return err
+	}
+	if f.detach {
+		fmt.Fprintln(a.stdout, started.Run)
+		a.note("started; watch it: agentctl events -f %s", started.Run)
+		return nil
+	}
+	w := a.watcher(c, started.Run, f.json, f.plain)
+	w.info, w.private = info, f.ephemeral
+	w.interactive = req.Attended
+	return w.watch(ctx)
+}
+
+// compare says where a daemon that was already running differs from what this shell would start.
+func (a *app) compare(info api.Info, req api.StartRequest) {
+	if info.Version != api.Build() {
+		a.note("note: the daemon is version %s, agentctl is %s; for the new one: agentctl daemon stop, then again (runs go on)", info.Version, api.Build())
+	}
+	if req.Model != "" && !strings.Contains(req.Model, "/") {
+		return
+	}
+	var missing []string
+	for _, name := range providerEnv {
+		if a.getenv(name) != "" && !slices.Contains(info.Env, name) {
+			missing = append(missing, name)
+		}
+	}
+	if len(missing) > 0 {
+		a.note("note: %s is set here, but the daemon was started without it; to pass it on: agentctl daemon stop, then again (runs go on)", strings.Join(missing, ", "))
+	}
+}
+
+// providerEnv are the variables by which providers are configured.
+var providerEnv = []string{
+	"ANTHROPIC_API_KEY", "OPENAI_API_KEY", "OPENAI_BASE_URL", "GEMINI_API_KEY", "MISTRAL_API_KEY", "OPENROUTER_API_KEY",
+	"GROQ_API_KEY", "DEEPSEEK_API_KEY", "OLLAMA_HOST",
+}
+
+// request makes the request of the flags. Whatever can be wrong with them is found here, before a daemon is started.
+func (a *app) request(f runFlags, args []string) (api.StartRequest, error) {
+	req := api.StartRequest{
+		Checks: f.checks, Protect: f.protect, Net: f.net, Model: f.model, Yes: f.yes, Parallel: f.parallel,
+		Attended: terminal(a.stdin) && terminal(a.stderr) && !f.json && !f.detach && !f.yes,
+	}
+	var err error
+	if req.Budget, err = f.budget(); err != nil {
+		return req, err
+	}
+	if f.parallel < 0 {
+		return req, invalid("give a number from 1", "--parallel %d is negative", f.parallel)
+	}
+	if req.Workspace, err = workspace(f.dir); err != nil {
+		return req, err
+	}
+	for _, p := range f.params {
+		name, value, ok := strings.Cut(p, "=")
+		if !ok || name == "" {
+			return req, invalid("write --param NAME=VALUE", "--param %.60q has no name or no value", p)
+		}
+		if req.Params == nil {
+			req.Params = map[string]string{}
+		}
+		req.Params[name] = value
+	}
+	return req, a.goal(&req, f.file, args)
+}
+
+// goal reads the goal of a request and checks it.
+func (a *app) goal(req *api.StartRequest, file string, args []string) error {
+	words := strings.TrimSpace(strings.Join(args, " "))
+	if file != "" && words != "" {
+		return invalid("use one of them", "both a goal file and a goal in words are given")
+	}
+	if file == "" && words == "" {
+		return api.Errorf(api.ErrGoal, `agentctl run "what you want"`, "the goal is empty")
+	}
+	if file == "" && goals.IsWord(words) {
+		found, err := goals.Find(req.Workspace, words)
+		if err != nil {
+			return err
+		}
+		file = found
+	}
+	if file == "" {
+		if _, err := goals.FromText(words, req.Checks); err != nil {
+			return err
+		}
+		req.Goal = words
+		return nil
+	}
+	name, data, err := a.readGoal(file)
+	if err != nil {
+		return api.Errorf(api.ErrGoal, "", "read the goal file: %v", err)
+	}
+	if _, err := goals.Parse(name, data); err != nil {
+		return err
+	}
+	req.File = &api.GoalFile{Name: name, Text: string(data)}
+	return nil
+}
+
+func (a *app) readGoal(file string) (string, []byte, error) {
+	if file == "-" {
+		data, err := io.ReadAll(io.LimitReader(a.stdin, goals.MaxFile+1))
+		return "stdin.goal.md", data, err
+	}
+	path, err := filepath.Abs(file)
+	if err != nil {
+		return "", nil, err
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return "", nil, err
+	}
+	defer f.Close()
+	if fi, err := f.Stat(); err != nil || !fi.Mode().IsRegular() {
+		return "", nil, errors.Join(err, fmt.Errorf("%s is no file", path))
+	}
+	data, err := io.ReadAll(io.LimitReader(f, goals.MaxFile+1))
+	return path, data, err
+}
+
+// workspace is the absolute path of the folder that is meant. Whether it may be a workspace is the daemon's to say.
+func workspace(dir string) (string, error) {
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return "", fmt.Errorf("find the workspace: %w", err)
+	}
+	switch fi, err := os.Stat(abs); {
+	case err != nil:
+		return "", api.Errorf(api.ErrWorkspace, "make it, or give another with -C", "the workspace: %v", err)
+	case !fi.IsDir():
+		return "", api.Errorf(api.ErrWorkspace, "give its folder with -C", "the workspace %s is no folder", abs)
+	}
+	return abs, nil
+}
+
+// budget reads the limits. A flag that is given as 0 is an error: it would silently mean the default.
+func (f runFlags) budget() (goals.Budget, error) {
+	b := goals.Budget{Steps: f.steps, Wall: f.wall}
+	var err error
+	if f.set("tokens") {
+		if b.Tokens, err = parseCount(f.tokens); err != nil {
+			return b, err
+		}
+	}
+	if f.set("usd") {
+		if b.USD, err = strconv.ParseFloat(strings.TrimPrefix(f.usd, "$"), 64); err != nil || math.IsNaN(b.USD) || math.IsInf(b.USD, 0) {
+			return b, invalid("write for example --usd 1.50", "--usd %.40q is no amount of money", f.usd)
+		}
+	}
+	for _, l := range []struct {
+		flag string
+		zero bool
+	}{{"steps", b.Steps == 0}, {"tokens", b.Tokens == 0}, {"usd", b.USD == 0}, {"wall", b.Wall == 0}} {
+		if f.set(l.flag) && l.zero {
+			return b, invalid("leave it out for the default, or give a negative number for no limit", "--%s 0 leaves nothing to run with", l.flag)
+		}
+	}
+	return b, nil
+}
+
+// parseCount reads a number of tokens: 800000, 800k, 1.5M.
+func parseCount(s string) (int64, error) {
+	unit := 1.0
+	num := s
+	if n, ok := strings.CutSuffix(strings.ToLower(s), "k"); ok {
+		num, unit = n, 1e3
+	} else if n, ok := strings.CutSuffix(strings.ToLower(s), "m"); ok {
+		num, unit = n, 1e6
+	}
+	v, err := strconv.ParseFloat(num, 64)
+	if err != nil || math.IsNaN(v) || math.Abs(v*unit) > 1e15 || v*unit != math.Trunc(v*unit) {
+		return 0, invalid("write for example --tokens 800k", "--tokens %.40q is no number of tokens", s)
+	}
+	return int64(v * unit), nil
+}
+
+// limits is a budget in words.
+func limits(b goals.Budget) string {
+	return fmt.Sprintf("%s steps, %s tokens, %s, %s", count(int64(b.Steps)), count(b.Tokens), dollars(b.USD), span(b.Wall))
+}
