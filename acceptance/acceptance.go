@@ -1,2 +1,199 @@
 // Package acceptance measures criteria: probes run in fresh boxes and conditions over their results.
 package acceptance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"time"
+
+	"agentd/goals"
+	"agentd/policy"
+	"agentd/sandbox"
+	"agentd/workspace"
+)
+
+// Runner runs one command in a box. *sandbox.Box is one.
+type Runner interface {
+	Run(ctx context.Context, p sandbox.Policy, c sandbox.Command) (sandbox.Result, error)
+}
+
+// Result is one probe's measurement.
+type Result struct {
+	Name   string
+	Cmd    string
+	Exit   int    // never 0 when Killed or Signal is set
+	Killed string // the limit that ended it, in words, or ""
+	Signal string
+	Output string // the end of what it printed, at most OutputTail bytes
+	Text   string // more of it, for conditions: head and tail, at most outputText bytes
+	Note   string // what a person should know about how it was measured
+	Took   time.Duration
+	Level  sandbox.Level
+}
+
+// OutputTail bounds Result.Output in bytes.
+const OutputTail = 2 << 10
+
+// outputText bounds Result.Text in bytes.
+const outputText = 64 << 10
+
+// OK reports whether the probe ended by itself with exit code 0.
+func (r Result) OK() bool { return r.Exit == 0 && r.Killed == "" && r.Signal == "" }
+
+// defaultCopy bounds the throw-away copy of the workspace that a probe works on.
+var defaultCopy = workspace.Options{MaxFiles: 50_000, MaxBytes: 1 << 30}
+
+// Measurer measures probes. Each gets a box of its own on a throw-away copy of the workspace, without network, with empty
+// caches and nothing left of another box: what an agent planted outside of the workspace can't move the result, and a probe
+// can't change the workspace. A workspace too large to copy is shown read-only instead, and the result says so.
+type Measurer struct {
+	Box     Runner
+	Scratch string            // folder for copies and caches, the daemon's own; "" for the system's temporary one
+	Copy    workspace.Options // the largest copy; the zero value means 50,000 files and 1 GiB
+}
+
+// Measure runs the probes one after the other. base is the run's policy: its workspace, read-only paths, environment and limits hold; its network,
+// caches and protected paths don't. No box of the run may be alive. A probe that fails is a result; an error means that nothing was measured.
+func (m *Measurer) Measure(ctx context.Context, base sandbox.Policy, probes []goals.Probe) ([]Result, error) {
+	results := make([]Result, 0, len(probes))
+	for _, p := range probes {
+		r, err := m.probe(ctx, base, p)
+		if err != nil {
+			return nil, fmt.Errorf("measure %s: %w", p.Name, err)
+		}
+		results = append(results, r)
+	}
+	return results, nil
+}
+
+func (m *Measurer) probe(ctx context.Context, base sandbox.Policy, p goals.Probe) (r Result, err error) {
+	if m.Scratch != "" {
+		if err := os.MkdirAll(m.Scratch, 0o700); err != nil {
+			return r, err
+		}
+	}
+	dir, err := os.MkdirTemp(m.Scratch, "probe-")
+	if err != nil {
+		return r, err
+	}
+	defer func() {
+		if derr := workspace.Discard(dir); err == nil && derr != nil {
+			err = fmt.Errorf("remove the probe's copy: %w", derr)
+		}
+	}()
+	pol, note, err := m.policy(ctx, base, dir)
+	if err != nil {
+		return r, err
+	}
+	pol.Limits.Wall = p.Timeout
+	if p.Timeout == 0 {
+		pol.Limits.Wall = goals.DefaultProbeTimeout
+	}
+	out := &ends{keep: outputText / 2}
+	start := time.Now()
+	res, err := m.Box.Run(ctx, pol, sandbox.Command{Argv: []string{"bash", "-c", p.Cmd}, Stdout: out})
+	if ctx.Err() != nil {
+		return r, context.Cause(ctx)
+	}
+	if err != nil {
+		return r, err
+	}
+	r = Result{
+		Name: p.Name, Cmd: p.Cmd, Exit: res.Exit, Signal: res.Signal, Killed: killed(res), Note: note,
+		Output: out.tail(OutputTail), Text: out.text(), Took: time.Since(start), Level: res.Level,
+	}
+	if r.Exit == 0 && !r.OK() {
+		r.Exit = 137
+	}
+	return r, nil
+}
+
+// policy narrows the run's policy to a probe's.
+func (m *Measurer) policy(ctx context.Context, base sandbox.Policy, dir string) (sandbox.Policy, string, error) {
+	pol := base
+	pol.Net = sandbox.Net{}
+	pol.Protect = nil // the copy is thrown away
+	pol.ReadOnly = slices.Clone(base.ReadOnly)
+	pol.Caches = nil
+	n := 0
+	for _, inBox := range base.Caches {
+		if pol.Caches == nil {
+			pol.Caches = map[string]string{}
+		}
+		host := filepath.Join(dir, "cache"+strconv.Itoa(n))
+		n++
+		if err := os.Mkdir(host, 0o700); err != nil {
+			return pol, "", err
+		}
+		pol.Caches[host] = inBox
+	}
+	opts := m.Copy
+	if opts == (workspace.Options{}) {
+		opts = defaultCopy
+	}
+	pol.Workspace = filepath.Join(dir, "workspace")
+	err := workspace.Clone(ctx, base.Workspace, pol.Workspace, opts)
+	if big, ok := errors.AsType[*workspace.LimitError](err); ok {
+		pol.Workspace, pol.ReadOnlyWS = base.Workspace, true
+		return pol, fmt.Sprintf("measured on a read-only view: the workspace is too large to copy (%s %d)", big.Setting, big.Limit), nil
+	}
+	return pol, "", err
+}
+
+func killed(r sandbox.Result) string {
+	if r.Killed == "" {
+		return ""
+	}
+	if r.Detail != "" {
+		return r.Detail
+	}
+	return string(r.Killed)
+}
+
+// Verdict is what conditions say of results.
+type Verdict struct {
+	OK      bool              // there is a condition, and all hold
+	Require map[string]bool   // each condition, and whether it holds
+	Reasons map[string]string // of conditions that could not be evaluated, which counts as unmet
+}
+
+// Decide evaluates conditions over results. An error means that a condition isn't valid for these probes.
+func Decide(require []string, results []Result) (Verdict, error) {
+	names := make([]string, len(results))
+	seen := make(map[string]policy.ProbeResult, len(results))
+	for i, r := range results {
+		names[i] = r.Name
+		seen[r.Name] = policy.ProbeResult{Exit: r.Exit, OK: r.OK(), Output: r.Text}
+	}
+	v := Verdict{OK: len(require) > 0, Require: map[string]bool{}, Reasons: map[string]string{}}
+	for _, src := range require {
+		c, err := policy.CompileRequire(src, names)
+		if err != nil {
+			return Verdict{}, fmt.Errorf("condition %q: %w", src, err)
+		}
+		ok, err := c.Eval(seen)
+		if err != nil {
+			ok = false
+			v.Reasons[src] = err.Error()
+		}
+		v.Require[src] = ok
+		v.OK = v.OK && ok
+	}
+	return v, nil
+}
+
+// Vacuous names the probes that succeeded already before the run: as criteria that somebody proposed for it, they show nothing.
+func Vacuous(base []Result) []string {
+	var names []string
+	for _, r := range base {
+		if r.OK() {
+			names = append(names, r.Name)
+		}
+	}
+	return names
+}
