@@ -17,7 +17,7 @@ func (a *app) backupCmd() *cobra.Command {
 		Use:   "backup FILE",
 		Short: "Write a consistent copy of the journal while it is in use",
 		Long:  "Write a consistent copy of the journal while it is in use. FILE is replaced only by a whole copy; - is standard output.",
-		Args:  cobra.ExactArgs(1),
+		Args:  exactly(1),
 		RunE: a.withClient(func(ctx context.Context, c *api.Client, args []string) error {
 			if args[0] == "-" {
 				_, err := c.Backup(ctx, a.stdout)

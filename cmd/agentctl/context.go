@@ -18,7 +18,7 @@ func (a *app) contextCmd() *cobra.Command {
 		Short: "Print the exact bytes that were sent to the model at a step",
 		Long: "Print the exact bytes that were sent to the model at a step, to standard output; their number of tokens and their hash go to standard error. " +
 			"On a terminal control characters are neutralised; into a file or a pipe the bytes go as they were.",
-		Args: cobra.ExactArgs(1),
+		Args: exactly(1),
 		RunE: a.withRun(func(ctx context.Context, c *api.Client, run journal.RunID, _ []string) error {
 			if step < 1 {
 				return invalid("agentctl events "+string(run)+" shows the steps", "--step takes a number from 1")

@@ -27,7 +27,7 @@ func (a *app) daemonStartCmd() *cobra.Command {
 	return &cobra.Command{
 		Use:   "start",
 		Short: "Start the daemon, if none runs",
-		Args:  cobra.NoArgs,
+		Args:  exactly(0),
 		RunE: a.do(func(ctx context.Context, _ []string) error {
 			c, started, err := a.ensure(ctx)
 			if err != nil {
@@ -53,7 +53,7 @@ func (a *app) daemonStopCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "stop",
 		Short: "Stop the daemon; its runs go on when it is started again",
-		Args:  cobra.NoArgs,
+		Args:  exactly(0),
 		RunE: a.do(func(ctx context.Context, _ []string) error {
 			c, err := a.dial()
 			if errors.Is(err, api.ErrNotRunning) {
@@ -110,7 +110,7 @@ func (a *app) daemonStatusCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "status",
 		Short: "Say whether a daemon runs, and with what; exit 1 if none does",
-		Args:  cobra.NoArgs,
+		Args:  exactly(0),
 		RunE: a.withClient(func(ctx context.Context, c *api.Client, _ []string) error {
 			i, err := c.Info(ctx)
 			if err != nil {
@@ -148,7 +148,7 @@ func (a *app) daemonLogCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "log",
 		Short: "Print the end of the daemon's log",
-		Args:  cobra.NoArgs,
+		Args:  exactly(0),
 		RunE: a.do(func(ctx context.Context, _ []string) error {
 			p, err := api.FindPlaces(a.home, a.getenv)
 			if err != nil {

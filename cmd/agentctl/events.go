@@ -19,7 +19,7 @@ func (a *app) eventsCmd() *cobra.Command {
 		Use:   "events RUN",
 		Short: "Print a run's events, with -f as they come",
 		Long:  "Print a run's events, with -f as they come. Ctrl-C ends the printing, never the run. With -f the exit code is the run's.",
-		Args:  cobra.ExactArgs(1),
+		Args:  exactly(1),
 		RunE: a.withRun(func(ctx context.Context, c *api.Client, run journal.RunID, _ []string) error {
 			return a.events(ctx, c, run, journal.Seq(after), follow, asJSON)
 		}),

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -17,7 +16,7 @@ func (a *app) limitsCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "limits RUN",
 		Short: "Show a run's limits, or change them",
-		Args:  cobra.ExactArgs(1),
+		Args:  exactly(1),
 	}
 	c.RunE = a.withRun(func(ctx context.Context, cl *api.Client, run journal.RunID, _ []string) error {
 		f.set = c.Flags().Changed
@@ -37,13 +36,14 @@ func (a *app) limitsCmd() *cobra.Command {
 		if asJSON {
 			return a.printJSON(v.State.Budget)
 		}
-		fmt.Fprintf(a.stdout, "limits %s\nused   %s\n", limits(v.State.Budget), fmt.Sprintf("%s, %s tokens, %s, %s", plural(v.Steps, "step"), count(v.Tokens), dollars(v.USD), span(v.Updated.Sub(v.Started))))
+		fmt.Fprintf(a.stdout, "limits %s\nused   %s, %s tokens, %s, %s\n", limits(v.State.Budget),
+			plural(v.Steps, "step"), count(v.Tokens), dollars(v.USD), span(v.Updated.Sub(v.Started)))
 		return nil
 	})
 	c.Flags().IntVar(&f.steps, "steps", 0, "most model calls, -1 for no limit")
 	c.Flags().StringVar(&f.tokens, "tokens", "", "most tokens, for example 800k; -1 for no limit")
 	c.Flags().StringVar(&f.usd, "usd", "", "most money in US dollars, -1 for no limit")
-	c.Flags().DurationVar(&f.wall, "wall", time.Duration(0), "most time since its start, for example 45m; -1s for no limit")
+	c.Flags().StringVar(&f.wall, "wall", "", "most time since its start, for example 45m; -1s for no limit")
 	jsonFlag(c, &asJSON)
 	return c
 }

@@ -21,7 +21,7 @@ func (a *app) lsCmd() *cobra.Command {
 		Use:     "ls",
 		Aliases: []string{"list"},
 		Short:   "List runs, newest first",
-		Args:    cobra.NoArgs,
+		Args:    exactly(0),
 		RunE: a.withClient(func(ctx context.Context, c *api.Client, _ []string) error {
 			f.Status = journal.Status(status)
 			if here || dir != "" {

@@ -18,6 +18,12 @@ import (
 	"agentd/api"
 )
 
+// version is set by the linker.
+var version = ""
+
+// build is this program's version.
+func build() string { return or(version, api.Build()) }
+
 func main() {
 	os.Exit(run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
@@ -40,7 +46,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	err := fang.Execute(ctx, root, fang.WithVersion(api.Build()), fang.WithErrorHandler(func(io.Writer, fang.Styles, error) {}))
+	err := fang.Execute(ctx, root, fang.WithVersion(build()), fang.WithErrorHandler(func(io.Writer, fang.Styles, error) {}))
 	if err != nil { // only what cobra found wrong with the arguments gets here: see app.do
 		a.usage(root, args, err)
 		return 2
@@ -145,6 +151,23 @@ func (a *app) usage(root *cobra.Command, args []string, err error) {
 		fmt.Fprintln(a.stderr, "  did you mean "+hint+"?")
 	}
 	fmt.Fprintln(a.stderr, "  try: "+cmd.CommandPath()+" --help")
+}
+
+// exactly takes as many arguments as the command's usage line names, and its error names them.
+func exactly(n int) cobra.PositionalArgs { return between(n, n) }
+
+// between takes from least to most arguments; most below 0 is any number.
+func between(least, most int) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		_, names, _ := strings.Cut(c.Use, " ")
+		switch {
+		case len(args) < least:
+			return fmt.Errorf("%s needs %s", c.CommandPath(), names)
+		case most >= 0 && len(args) > most:
+			return fmt.Errorf("%s takes %s, not %.60q too", c.CommandPath(), or(names, "no arguments"), args[most])
+		}
+		return nil
+	}
 }
 
 // invalid is an error of the command's own arguments.

@@ -35,7 +35,7 @@ func (a *app) modelLsCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "ls",
 		Short: "List the models that can be used or fetched",
-		Args:  cobra.NoArgs,
+		Args:  exactly(0),
 		RunE: a.withDaemon(func(ctx context.Context, c *api.Client, _ []string) error {
 			models, err := c.Models(ctx)
 			if err != nil {
@@ -92,7 +92,7 @@ func (a *app) modelPullCmd() *cobra.Command {
 	return &cobra.Command{
 		Use:   "pull [NAME]",
 		Short: "Fetch a local model and verify it; goes on where it was cut off",
-		Args:  cobra.MaximumNArgs(1),
+		Args:  between(0, 1),
 		RunE: a.withDaemon(func(ctx context.Context, c *api.Client, args []string) error {
 			name := "local"
 			if len(args) > 0 {
@@ -141,7 +141,7 @@ func (a *app) modelRmCmd() *cobra.Command {
 	return &cobra.Command{
 		Use:   "rm NAME",
 		Short: "Delete a local model's files",
-		Args:  cobra.ExactArgs(1),
+		Args:  exactly(1),
 		RunE: a.withDaemon(func(ctx context.Context, c *api.Client, args []string) error {
 			return c.RemoveModel(ctx, args[0])
 		}),

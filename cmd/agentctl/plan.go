@@ -34,7 +34,7 @@ func (a *app) planShowCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "show RUN",
 		Short: "Show the plan, or one of its earlier revisions",
-		Args:  cobra.ExactArgs(1),
+		Args:  exactly(1),
 		RunE: a.withRun(func(ctx context.Context, c *api.Client, run journal.RunID, _ []string) error {
 			v, err := c.Get(ctx, run)
 			if err != nil {
@@ -88,7 +88,7 @@ func (a *app) planDiffCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "diff RUN R1 R2",
 		Short: "Show what revision R2 changed of revision R1",
-		Args:  cobra.ExactArgs(3),
+		Args:  exactly(3),
 		RunE: a.withRun(func(ctx context.Context, c *api.Client, run journal.RunID, args []string) error {
 			var rev [2]int
 			for i, arg := range args {

@@ -224,10 +224,17 @@ func (p *printer) finished(e journal.ToolFinished) {
 	case e.Status == journal.ToolFailed:
 		style, how = bad, "failed"
 	}
-	how = strings.Trim(span(time.Duration(e.Ms)*time.Millisecond)+" · "+how, " ·")
-	if c := p.state.ToolCall(e.Call.ID); c != nil && c.Answer != nil {
-		how += " · " + line(c.Answer.Answer, 20) + " by " + line(c.Answer.By, 30)
+	parts := []string{}
+	if e.Ms > 0 || how == "" {
+		parts = append(parts, span(time.Duration(e.Ms)*time.Millisecond))
 	}
+	if how != "" {
+		parts = append(parts, how)
+	}
+	if c := p.state.ToolCall(e.Call.ID); c != nil && c.Answer != nil {
+		parts = append(parts, line(c.Answer.Answer, 20)+" by "+line(c.Answer.By, 30))
+	}
+	how = strings.Join(parts, " · ")
 	step := "   "
 	if n := p.steps[e.Call.From]; n > 0 {
 		step = fmt.Sprintf("%3d", n)
@@ -294,7 +301,7 @@ func (p *printer) asked(run journal.RunID, e journal.ToolAsked) {
 	case journal.AskModel:
 		head = "the agent asks:"
 	}
-	p.say("%s %s", p.paint(alert, head), p.paint(dim, line(e.Verdict.Why, p.width)))
+	p.say("%s%s", p.paint(alert, head), p.paint(dim, dash(line(e.Verdict.Why, p.width))))
 	p.say("    %s %s", line(e.Call.Tool, 20), what(e.Call, 2*p.width))
 	if e.Verdict.Rule != "" {
 		p.say("%s", p.paint(dim, "    rule: "+line(e.Verdict.Rule, p.width)))

@@ -26,8 +26,7 @@ type runFlags struct {
 	checks, protect, net    []string
 	params                  []string
 	steps, parallel         int
-	tokens, usd             string
-	wall                    time.Duration
+	tokens, usd, wall       string
 	json, detach, ephemeral bool
 	yes, plain              bool
 	set                     func(flag string) bool
@@ -56,15 +55,15 @@ agentctl run -f goals/upgrade.goal.md --json --yes`,
 	fl.SortFlags = false
 	fl.StringVarP(&f.file, "file", "f", "", "goal file (Markdown with front matter), - is standard input")
 	fl.StringVarP(&f.dir, "dir", "C", "", "workspace, the current folder if not given")
-	fl.StringVarP(&f.model, "model", "m", "", "provider/model, or a chain a,b,c to fall back on")
+	fl.StringVarP(&f.model, "model", "m", "", "model as provider/model, or a chain a,b,c to fall back on")
 	fl.StringArrayVar(&f.checks, "check", nil, "command that must end with 0 for the run to be accepted (repeatable)")
 	fl.StringArrayVar(&f.protect, "protect", nil, "glob of files that nothing in the run may write (repeatable)")
-	fl.StringArrayVar(&f.net, "net", nil, "HOST:PORT or CIDR:PORT that the sandbox may connect to (repeatable)")
-	fl.StringArrayVar(&f.params, "param", nil, "NAME=VALUE for the goal file (repeatable)")
+	fl.StringArrayVar(&f.net, "net", nil, "let the sandbox connect to HOST:PORT or CIDR:PORT (repeatable)")
+	fl.StringArrayVar(&f.params, "param", nil, "parameter of the goal file as NAME=VALUE (repeatable)")
 	fl.IntVar(&f.steps, "steps", 0, "most model calls, -1 for no limit")
 	fl.StringVar(&f.tokens, "tokens", "", "most tokens, for example 800k; -1 for no limit")
 	fl.StringVar(&f.usd, "usd", "", "most money in US dollars, -1 for no limit")
-	fl.DurationVar(&f.wall, "wall", 0, "most time, for example 45m; -1s for no limit")
+	fl.StringVar(&f.wall, "wall", "", "most time, for example 45m; -1s for no limit")
 	fl.IntVar(&f.parallel, "parallel", 0, "most tasks at once")
 	fl.BoolVarP(&f.yes, "yes", "y", false, "approve what asks; never what policy denies or what is in doubt")
 	fl.BoolVarP(&f.detach, "detach", "d", false, "print the run's id and leave it to the daemon")
@@ -125,8 +124,8 @@ func (a *app) run(ctx context.Context, f runFlags, args []string) error {
 
 // compare says where a daemon that was already running differs from what this shell would start.
 func (a *app) compare(info api.Info, req api.StartRequest) {
-	if info.Version != api.Build() {
-		a.note("note: the daemon is version %s, agentctl is %s; for the new one: agentctl daemon stop, then again (runs go on)", info.Version, api.Build())
+	if info.Version != build() {
+		a.note("note: the daemon is version %s, agentctl is %s; for the new one: agentctl daemon stop, then again (runs go on)", info.Version, build())
 	}
 	if req.Model != "" && !strings.Contains(req.Model, "/") {
 		return
@@ -249,8 +248,13 @@ func workspace(dir string) (string, error) {
 
 // budget reads the limits. A flag that is given as 0 is an error: it would silently mean the default.
 func (f runFlags) budget() (goals.Budget, error) {
-	b := goals.Budget{Steps: f.steps, Wall: f.wall}
+	b := goals.Budget{Steps: f.steps}
 	var err error
+	if f.set("wall") {
+		if b.Wall, err = time.ParseDuration(f.wall); err != nil {
+			return b, invalid("write for example --wall 45m", "--wall %.40q is no time", f.wall)
+		}
+	}
 	if f.set("tokens") {
 		if b.Tokens, err = parseCount(f.tokens); err != nil {
 			return b, err
@@ -290,5 +294,14 @@ func parseCount(s string) (int64, error) {
 
 // limits is a budget in words.
 func limits(b goals.Budget) string {
-	return fmt.Sprintf("%s steps, %s tokens, %s, %s", count(int64(b.Steps)), count(b.Tokens), dollars(b.USD), span(b.Wall))
+	bound := func(none bool, limit, what string) string {
+		if none {
+			return "no limit of " + what
+		}
+		return limit
+	}
+	return strings.Join([]string{
+		bound(b.Steps < 0, count(int64(b.Steps))+" steps", "steps"), bound(b.Tokens < 0, count(b.Tokens)+" tokens", "tokens"),
+		bound(b.USD < 0, dollars(b.USD), "money"), bound(b.Wall < 0, span(b.Wall), "time"),
+	}, ", ")
 }

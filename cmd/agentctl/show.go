@@ -17,7 +17,7 @@ func (a *app) showCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "show RUN",
 		Short: "Show a run: goal, plan, what it waits for, how it ended",
-		Args:  cobra.ExactArgs(1),
+		Args:  exactly(1),
 		RunE: a.withRun(func(ctx context.Context, c *api.Client, run journal.RunID, _ []string) error {
 			v, err := c.Get(ctx, run)
 			if err != nil {

@@ -17,7 +17,7 @@ func (a *app) answerCmd() *cobra.Command {
 		Short: "Answer what a run asks",
 		Long: "Answer what a run asks: allow or deny for a call; done (it took effect), again (run it anew) or skip for one in doubt; words for a question.\n" +
 			"agentctl show RUN lists the open asks. ASK may be left out when one is open.",
-		Args: cobra.MinimumNArgs(2),
+		Args: between(2, -1),
 		RunE: a.withRun(func(ctx context.Context, c *api.Client, run journal.RunID, args []string) error {
 			ask, answer, err := a.askOf(ctx, c, run, args)
 			if err != nil {
@@ -53,7 +53,7 @@ func (a *app) sayCmd() *cobra.Command {
 	return &cobra.Command{
 		Use:   "say RUN TEXT",
 		Short: "Tell a run something: it reads it before its next step",
-		Args:  cobra.MinimumNArgs(2),
+		Args:  between(2, -1),
 		RunE: a.withRun(func(ctx context.Context, c *api.Client, run journal.RunID, args []string) error {
 			return c.Say(ctx, run, strings.Join(args, " "))
 		}),
@@ -65,7 +65,7 @@ func (a *app) pauseCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "pause RUN",
 		Short: "Stop a run before its next action",
-		Args:  cobra.ExactArgs(1),
+		Args:  exactly(1),
 		RunE: a.withRun(func(ctx context.Context, c *api.Client, run journal.RunID, _ []string) error {
 			return c.Patch(ctx, run, api.Patch{Paused: new(true), Reason: reason})
 		}),
@@ -78,7 +78,7 @@ func (a *app) resumeCmd() *cobra.Command {
 	return &cobra.Command{
 		Use:   "resume RUN",
 		Short: "Let a paused or parked run go on",
-		Args:  cobra.ExactArgs(1),
+		Args:  exactly(1),
 		RunE: a.withRun(func(ctx context.Context, c *api.Client, run journal.RunID, _ []string) error {
 			return c.Patch(ctx, run, api.Patch{Paused: new(false)})
 		}),
@@ -89,7 +89,7 @@ func (a *app) cancelCmd() *cobra.Command {
 	return &cobra.Command{
 		Use:   "cancel RUN",
 		Short: "End a run",
-		Args:  cobra.ExactArgs(1),
+		Args:  exactly(1),
 		RunE: a.withRun(func(ctx context.Context, c *api.Client, run journal.RunID, _ []string) error {
 			return c.Cancel(ctx, run)
 		}),
@@ -100,7 +100,7 @@ func (a *app) rmCmd() *cobra.Command {
 	return &cobra.Command{
 		Use:   "rm RUN...",
 		Short: "Remove ended runs with their outputs and snapshots",
-		Args:  cobra.MinimumNArgs(1),
+		Args:  between(1, -1),
 		RunE: a.withClient(func(ctx context.Context, c *api.Client, args []string) error {
 			var runs []journal.RunID // all are found before the first is removed: "last" would mean another then
 			for _, arg := range args {

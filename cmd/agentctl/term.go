@@ -30,9 +30,7 @@ func width(w io.Writer) int {
 // span writes a duration for people.
 func span(d time.Duration) string {
 	switch {
-	case d < 0:
-		return "no limit"
-	case d < 10*time.Millisecond:
+	case d < time.Second:
 		return fmt.Sprintf("%dms", d.Milliseconds())
 	case d < 10*time.Second:
 		return fmt.Sprintf("%.1fs", d.Seconds())
@@ -47,8 +45,6 @@ func span(d time.Duration) string {
 // count writes a number for people: 950, 12.3k, 1M.
 func count(n int64) string {
 	switch {
-	case n < 0:
-		return "no limit"
 	case n < 1000:
 		return strconv.FormatInt(n, 10)
 	case n < 999_950:
@@ -72,10 +68,7 @@ func size(n int64) string {
 
 // dollars writes money for people; small amounts keep their first two digits.
 func dollars(usd float64) string {
-	switch {
-	case usd < 0:
-		return "no limit"
-	case usd == 0 || usd >= 0.1:
+	if usd == 0 || usd >= 0.1 {
 		return fmt.Sprintf("$%.2f", usd)
 	}
 	return fmt.Sprintf("$%.4f", usd)

@@ -14,13 +14,13 @@ func (a *app) versionCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "version",
 		Short: "Print the versions of agentctl and of the running daemon",
-		Args:  cobra.NoArgs,
+		Args:  exactly(0),
 		RunE: a.do(func(ctx context.Context, _ []string) error {
 			v := struct {
 				Agentctl string `json:"agentctl"`
 				API      int    `json:"api"`
 				Agentd   string `json:"agentd,omitempty"`
-			}{Agentctl: api.Build(), API: api.Version}
+			}{Agentctl: build(), API: api.Version}
 			if c, err := a.dial(); err == nil {
 				defer c.Close()
 				info, err := c.Info(ctx)

@@ -16,7 +16,7 @@ func (a *app) diffCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "diff RUN",
 		Short: "Show what changed in the workspace since a run's snapshot",
-		Args:  cobra.ExactArgs(1),
+		Args:  exactly(1),
 		RunE: a.withRun(func(ctx context.Context, c *api.Client, run journal.RunID, _ []string) error {
 			d, err := c.Diff(ctx, run)
 			if err != nil {
@@ -62,7 +62,7 @@ func (a *app) undoCmd() *cobra.Command {
 		Use:   "undo RUN",
 		Short: "Put the workspace back as it was before a run",
 		Long:  "Put the workspace back as it was before a run. A file that a person edited since is kept and named.",
-		Args:  cobra.ExactArgs(1),
+		Args:  exactly(1),
 		RunE: a.withRun(func(ctx context.Context, c *api.Client, run journal.RunID, _ []string) error {
 			u, err := c.Undo(ctx, run)
 			if err != nil {
