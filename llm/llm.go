@@ -94,11 +94,13 @@ const (
 	StopFilter StopReason = "content_filter"
 )
 
-// Usage counts tokens. Cached is the part of Prompt that the provider read from its cache.
+// Usage counts tokens. Cached is the part of Prompt that the provider read from its cache, CacheWrite the part that it wrote
+// there at a price of its own.
 type Usage struct {
 	Prompt     int `json:"prompt"`
 	Completion int `json:"completion"`
 	Cached     int `json:"cached,omitempty"`
+	CacheWrite int `json:"cache_write,omitempty"`
 }
 
 // Reply is a complete answer.
@@ -119,11 +121,13 @@ const (
 	StyleFenced Style = "fenced" // "Action: name" and a fenced body, for small models
 )
 
-// Price is money per million tokens, in US dollars.
+// Price is money per million tokens, in US dollars. Cached is for tokens read from the provider's cache, CacheWrite for
+// those that enter it; where they are 0 the prompt's price holds.
 type Price struct {
 	Prompt     float64 `json:"prompt"`
 	Completion float64 `json:"completion"`
 	Cached     float64 `json:"cached"`
+	CacheWrite float64 `json:"cache_write,omitempty"`
 }
 
 // Info describes a model to those who plan calls of it.
