@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"hash"
 	"os"
 	"sync"
@@ -18,6 +19,7 @@ type Output struct {
 	n          int64
 	sum        hash.Hash
 	spill      *os.File
+	lost       error // why the middle could not be kept
 }
 
 // NewOutput keeps up to keep bytes of head and as many of tail.
@@ -26,14 +28,15 @@ func NewOutput(keep int) *Output { return &Output{keep: keep, sum: sha256.New()}
 // Text returns an output that holds s.
 func Text(s string) *Output {
 	o := NewOutput(DefaultKeep)
-	o.Write([]byte(s)) // never fails before it spills; a failed spill only loses the middle
+	_, _ = o.Write([]byte(s)) // Write never fails
 	return o
 }
 
 // DefaultKeep is the head and the tail kept of an ordinary tool's output, in bytes.
 const DefaultKeep = 4 << 10
 
-// Write never blocks on a reader.
+// Write never fails and never blocks on a reader. When the whole can't be spilled, for want of disk space, head, tail, length
+// and hash are kept all the same, and Spilled says why the middle is lost.
 func (o *Output) Write(p []byte) (int, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -41,9 +44,7 @@ func (o *Output) Write(p []byte) (int, error) {
 	o.sum.Write(p)
 	o.n += int64(whole)
 	if o.spill != nil {
-		if _, err := o.spill.Write(p); err != nil {
-			return 0, err
-		}
+		o.keepWhole(p)
 	}
 	if room := o.keep - len(o.head); room > 0 {
 		m := min(room, len(p))
@@ -53,17 +54,14 @@ func (o *Output) Write(p []byte) (int, error) {
 	if len(p) == 0 {
 		return whole, nil
 	}
-	if o.spill == nil && len(o.tail)+len(p) > o.keep {
+	if o.spill == nil && o.lost == nil && len(o.tail)+len(p) > o.keep {
 		f, err := os.CreateTemp("", "agentd-out-")
 		if err != nil {
-			return 0, err
-		}
-		os.Remove(f.Name()) // the descriptor keeps it; nothing is left behind
-		o.spill = f
-		for _, b := range [][]byte{o.head, o.tail, p} {
-			if _, err := f.Write(b); err != nil {
-				return 0, err
-			}
+			o.lost = err
+		} else {
+			os.Remove(f.Name()) // the descriptor keeps it; nothing is left behind
+			o.spill = f
+			o.keepWhole(o.head, o.tail, p)
 		}
 	}
 	o.tail = append(o.tail, p...)
@@ -71,6 +69,17 @@ func (o *Output) Write(p []byte) (int, error) {
 		o.tail = bytes.Clone(o.tail[len(o.tail)-o.keep:])
 	}
 	return whole, nil
+}
+
+// keepWhole adds to the spill file, or gives it up.
+func (o *Output) keepWhole(parts ...[]byte) {
+	for _, b := range parts {
+		if _, err := o.spill.Write(b); err != nil {
+			o.lost = errors.Join(err, o.spill.Close())
+			o.spill = nil
+			return
+		}
+	}
 }
 
 // Head returns the first bytes kept.
@@ -96,12 +105,13 @@ func (o *Output) Hash() string {
 	return hex.EncodeToString(o.sum.Sum(nil))
 }
 
-// Spilled returns the file with the whole output, positioned at its start, or nil when head and tail are all of it.
+// Spilled returns the file with the whole output, positioned at its start, or nil when head and tail are all of it. Its error
+// says why the whole could not be kept.
 func (o *Output) Spilled() (*os.File, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.spill == nil {
-		return nil, nil
+		return nil, o.lost
 	}
 	_, err := o.spill.Seek(0, 0)
 	return o.spill, err
