@@ -103,7 +103,12 @@ func compare(old, now *Snapshot) []Change {
 		}
 		changes = append(changes, c)
 	}
-	pair(old, now, add)
+	unknown := skipped(old)
+	pair(old, now, func(o, n *entry) {
+		if o != nil || !unknown.covers(n.path) { // else it may have been there before
+			add(o, n)
+		}
+	})
 	return renames(changes)
 }
 

@@ -135,7 +135,7 @@ func (r *reader) file(ctx context.Context, e *entry) error {
 		fd, err := openBeneath(r.root, e.path, unix.O_RDONLY)
 		if err != nil {
 			if err == unix.EACCES {
-				e.gone, e.why = true, "this user can't read it, so it can't be put back"
+				e.gone, e.why = true, shutFile
 				return nil
 			}
 			e.gone = err == unix.ENOENT || err == unix.ENOTDIR || err == unix.ELOOP || err == unix.ENXIO

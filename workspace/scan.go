@@ -48,8 +48,12 @@ type Skip struct {
 	Reason string `json:"reason"`
 }
 
-// maxSkips bounds the skips that are named.
-const maxSkips = 1000
+// The reasons of skips that undo tells apart.
+const (
+	shutFolder = "a folder that this user can't look into, so its files can't be put back"
+	shutFile   = "this user can't read it, so it can't be put back"
+	noFile     = "not a file: "
+)
 
 // openBeneath opens a path below a folder and follows no symlink on the way.
 func openBeneath(dir int, rel string, flags int) (int, error) {
@@ -162,9 +166,7 @@ func (s *scanner) work() {
 			}
 		}
 		s.entries = append(s.entries, entries...)
-		if len(s.skips) < maxSkips {
-			s.skips = append(s.skips, skips...)
-		}
+		s.skips = append(s.skips, skips...)
 		if err != nil && s.err == nil {
 			s.err = err
 		}
@@ -186,7 +188,7 @@ func (s *scanner) read(dir string) (entries []entry, skips []Skip, err error) {
 			return nil, nil, nil // gone, or replaced, meanwhile
 		}
 	case (err == unix.EACCES || err == unix.ENAMETOOLONG) && dir != ".":
-		return nil, []Skip{{dir, "folder: " + err.Error()}}, nil
+		return nil, []Skip{{dir, shutFolder}}, nil
 	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("read folder %s: %w", dir, err)
@@ -208,6 +210,8 @@ func (s *scanner) read(dir string) (entries []entry, skips []Skip, err error) {
 			var st unix.Stat_t
 			if err := unix.Fstatat(fd, name, &st, unix.AT_SYMLINK_NOFOLLOW); err == unix.ENOENT {
 				continue
+			} else if err == unix.EACCES && dir != "." { // may be listed and not entered
+				return nil, []Skip{{dir, shutFolder}}, nil
 			} else if err != nil {
 				return nil, nil, fmt.Errorf("look at %s%s: %w", prefix, name, err)
 			}
@@ -225,7 +229,7 @@ func (s *scanner) read(dir string) (entries []entry, skips []Skip, err error) {
 					continue // replaced meanwhile
 				}
 			default:
-				skips = append(skips, Skip{e.path, "not a file: " + kindOf(e.typ())})
+				skips = append(skips, Skip{e.path, noFile + kindOf(e.typ())})
 				continue
 			}
 			entries = append(entries, e)

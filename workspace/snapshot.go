@@ -28,6 +28,7 @@ type Snapshot struct {
 	Bytes   int64  // of all files
 	Skipped []Skip
 
+	mode    uint32 // of the root itself
 	store   string
 	packs   []string
 	entries []entry // sorted by path
@@ -91,6 +92,11 @@ func (s *Snapshot) fill(ctx context.Context, opts Options, old *Snapshot, sink *
 		return err
 	}
 	defer unix.Close(fd)
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return err
+	}
+	s.mode = st.Mode & 0o7777
 	if s.entries, s.Skipped, err = scan(ctx, fd, opts); err != nil {
 		return err
 	}
@@ -127,7 +133,7 @@ func (s *Snapshot) fill(ctx context.Context, opts Options, old *Snapshot, sink *
 		return err
 	}
 	for i := range s.entries {
-		if e := &s.entries[i]; e.why != "" && len(s.Skipped) < maxSkips {
+		if e := &s.entries[i]; e.why != "" {
 			s.Skipped = append(s.Skipped, Skip{e.path, e.why})
 		}
 	}

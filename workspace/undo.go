@@ -8,6 +8,7 @@ import (
 	"os"
 	"path"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -37,6 +38,7 @@ type undoer struct {
 	root   *os.Root
 	report Report
 	kept   map[string]bool
+	opened map[string]uint32 // what the run made unreadable, and its permissions then
 }
 
 func (s *Snapshot) undo(ctx context.Context, dir string) (Report, error) {
@@ -44,19 +46,27 @@ func (s *Snapshot) undo(ctx context.Context, dir string) (Report, error) {
 	if err != nil {
 		return Report{}, err
 	}
-	now, err := s.now(ctx, dir)
-	if err != nil {
-		return Report{}, err
-	}
-	if after == nil {
-		after = now
+	if info, err := os.Lstat(dir); err == nil && info.IsDir() && uint32(info.Mode().Perm())&0o700 != 0o700 {
+		if err := os.Chmod(dir, os.FileMode(s.mode&0o777)); err != nil {
+			return Report{}, err
+		}
 	}
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return Report{}, err
 	}
 	defer root.Close()
-	u := &undoer{s: s, root: root, kept: map[string]bool{}}
+	u := &undoer{s: s, root: root, kept: map[string]bool{}, opened: map[string]uint32{}}
+	unknown := skipped(s)
+	now, err := u.look(ctx, dir, unknown)
+	if err != nil {
+		return Report{}, err
+	}
+	if after == nil {
+		after = now
+	}
+	unseen := skipped(after)
+	after.adopt(now, unseen)
 
 	// Per path: base is what the run found, end what it left, cur what is there.
 	type todo struct{ base, cur *entry }
@@ -68,6 +78,9 @@ func (s *Snapshot) undo(ctx context.Context, dir string) (Report, error) {
 		p := base
 		if p == nil {
 			p = end
+		}
+		if unknown.covers(p.path) {
+			return // it may have been there before
 		}
 		cur := now.find(p.path)
 		switch {
@@ -84,6 +97,7 @@ func (s *Snapshot) undo(ctx context.Context, dir string) (Report, error) {
 			}
 		}
 	})
+	u.removeSpecial(after, unknown)
 	for _, t := range slices.Backward(remove) { // what is in a folder before the folder
 		if ctx.Err() != nil {
 			return u.report, context.Cause(ctx)
@@ -107,6 +121,11 @@ func (s *Snapshot) undo(ctx context.Context, dir string) (Report, error) {
 			}
 		}
 	}
+	for p, mode := range u.opened {
+		if info, err := root.Lstat(p); err == nil && info.Mode()&fs.ModeSymlink == 0 && (u.kept[p] || s.find(p) == nil) {
+			root.Chmod(p, os.FileMode(mode)) // still there, so it stays as it was
+		}
+	}
 	slices.Sort(u.report.Restored)
 	slices.Sort(u.report.Removed)
 	if d, err := root.Open("."); err == nil {
@@ -116,6 +135,87 @@ func (s *Snapshot) undo(ctx context.Context, dir string) (Report, error) {
 		}
 	}
 	return u.report, nil
+}
+
+// look scans what is there now. What the run made unreadable is opened first, and noted with the mode it had.
+func (u *undoer) look(ctx context.Context, dir string, unknown skips) (*Snapshot, error) {
+	for {
+		now, err := u.s.now(ctx, dir)
+		if err != nil {
+			return nil, err
+		}
+		more := false
+		for _, k := range now.Skipped {
+			info, err := u.root.Lstat(k.Path)
+			if _, tried := u.opened[k.Path]; tried || err != nil || strings.HasPrefix(k.Reason, noFile) || unknown.covers(k.Path) || unknown[k.Path] != "" {
+				continue
+			}
+			u.opened[k.Path] = uint32(info.Mode().Perm())
+			more = u.root.Chmod(k.Path, info.Mode().Perm()|0o700) == nil || more
+		}
+		if more {
+			continue
+		}
+		for p, mode := range u.opened {
+			if e := now.find(p); e != nil {
+				e.mode = e.mode&^0o777 | mode
+			}
+		}
+		return now, nil
+	}
+}
+
+// removeSpecial removes the pipes, sockets and devices that the run made. They would keep its folders from being removed.
+func (u *undoer) removeSpecial(after *Snapshot, unknown skips) {
+	const special = fs.ModeNamedPipe | fs.ModeSocket | fs.ModeDevice | fs.ModeCharDevice
+	for _, k := range after.Skipped {
+		if !strings.HasPrefix(k.Reason, noFile) || unknown.covers(k.Path) || u.s.find(k.Path) != nil || !u.inside(k.Path) {
+			continue
+		}
+		info, err := u.root.Lstat(k.Path)
+		if err == nil && info.Mode()&special != 0 && u.writable(k.Path, func() error { return u.root.Remove(k.Path) }) == nil {
+			u.report.Removed = append(u.report.Removed, k.Path)
+		}
+	}
+}
+
+// adopt takes over from now what s could not see: what is in a folder that the run had shut counts as the run's.
+func (s *Snapshot) adopt(now *Snapshot, unseen skips) {
+	if s == now || len(unseen) == 0 {
+		return
+	}
+	var more []entry
+	for i := range now.entries {
+		if e := &now.entries[i]; unseen.covers(e.path) && s.find(e.path) == nil {
+			more = append(more, *e)
+		}
+	}
+	s.entries = append(s.entries, more...)
+	slices.SortFunc(s.entries, func(a, b entry) int { return strings.Compare(a.path, b.path) })
+}
+
+// skips are paths that a snapshot says nothing about.
+type skips map[string]string
+
+func skipped(s *Snapshot) skips {
+	m := skips{}
+	for _, k := range s.Skipped {
+		m[k.Path] = k.Reason
+	}
+	return m
+}
+
+// covers reports whether p was skipped, or is in a folder that was. The folder itself is known.
+func (m skips) covers(p string) bool {
+	if why, ok := m[p]; ok && why != shutFolder {
+		return true
+	}
+	for dir := path.Dir(p); dir != "." && len(m) > 0; dir = path.Dir(dir) {
+		if _, ok := m[dir]; ok {
+			return true
+		}
+	}
+	return false
 }
 
 func (u *undoer) keep(path, why string) {
