@@ -1,0 +1,144 @@
+package sandbox
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+)
+
+// Box runs commands in confinement. It holds no state of a command once that has ended.
+type Box struct {
+	opts      Options
+	launcher  launcher
+	rep       Report
+	holders   placeholders
+	failSetup bool // a test: every set-up fails at its last step
+
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	group  sync.WaitGroup // init reapers and box builders
+
+	mu      sync.Mutex // guards the fields below; nothing blocks under it
+	closed  bool
+	spares  map[string]*spare
+	found   *toolchains
+	foundAt time.Time
+}
+
+// Open picks what this machine can enforce.
+func Open(o Options) (*Box, error) {
+	b := &Box{opts: o, spares: map[string]*spare{}}
+	b.ctx, b.cancel = context.WithCancelCause(context.Background())
+	if err := b.pick(); err != nil {
+		return nil, err
+	}
+	return b, nil
+}
+
+// Close ends prepared boxes and waits for all that the Box started. Running commands must have been ended before.
+func (b *Box) Close() error {
+	b.mu.Lock()
+	b.closed = true
+	b.mu.Unlock()
+	b.cancel(ErrClosed)
+	b.dropSpares()
+	b.group.Wait()
+	if n, ok := b.launcher.(*native); ok {
+		n.idmaps.close()
+	}
+	return nil
+}
+
+// Report says what this Box enforces.
+func (b *Box) Report() Report { return b.rep }
+
+func (b *Box) pick() error {
+	n, err := newNative(b.opts.Init)
+	if err != nil {
+		return err
+	}
+	b.launcher = n
+	return nil
+}
+
+func newNative(program string) (*native, error) {
+	n := &native{program: program, uid: uint32(os.Getuid()), gid: uint32(os.Getgid()), abi: landlockABI()}
+	if program == "" {
+		n.program = "/proc/self/exe"
+	}
+	if os.Geteuid() == 0 {
+		n.root = true
+		id, err := freeUID()
+		if err != nil {
+			return nil, err
+		}
+		n.uid, n.gid = id, id
+	}
+	return n, nil
+}
+
+// tools returns the toolchains of this machine, looked for at most once a minute.
+func (b *Box) tools() toolchains {
+	b.mu.Lock()
+	t, at := b.found, b.foundAt
+	b.mu.Unlock()
+	if t != nil && time.Since(at) < time.Minute {
+		return *t
+	}
+	home, _ := os.UserHomeDir()
+	if real, err := filepath.EvalSymlinks(home); err == nil {
+		home = real
+	}
+	fresh := findToolchains(os.Getenv("PATH"), home, os.Getenv)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.found, b.foundAt = &fresh, time.Now()
+	return fresh
+}
+
+// Run runs one command and returns when nothing of it is left.
+func (b *Box) Run(ctx context.Context, p Policy, c Command) (Result, error) {
+	proc, err := b.Start(ctx, p, c)
+	if err != nil {
+		return Result{}, err
+	}
+	return proc.Wait()
+}
+
+// Start starts one command. The caller must Wait. When ctx ends, the command is killed.
+func (b *Box) Start(ctx context.Context, p Policy, c Command) (*Proc, error) {
+	if err := c.check(); err != nil {
+		return nil, err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, context.Cause(ctx)
+	}
+	if have := b.launcher.level(); have < p.Require.minimum() {
+		return nil, &UnavailableError{Want: p.Require.minimum(), Have: have, Fix: b.rep.Fix}
+	}
+	pl, err := b.plan(p)
+	if err != nil {
+		return nil, err
+	}
+	key, err := b.key(pl)
+	if err != nil {
+		return nil, err
+	}
+	cell, err := b.take(ctx, pl, key)
+	if err != nil {
+		return nil, err
+	}
+	proc, err := cell.start(ctx, b, c)
+	if err != nil {
+		cell.end()
+		return nil, err
+	}
+	return proc, nil
+}
+
+func (b *Box) key(pl *plan) (string, error) {
+	return fmt.Sprintf("%+v\n%+v\n%+v\n%+v\n%s", pl.limits, pl.before, pl.after, pl.sources, pl.ident) + fmt.Sprintf("%+v%+v", pl.env, pl.net), nil
+}

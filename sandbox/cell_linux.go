@@ -1,0 +1,249 @@
+package sandbox
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"time"
+
+	"agentd/sandbox/boxinit"
+
+	"golang.org/x/sys/unix"
+)
+
+// launcher starts the init of a box: natively, inside bubblewrap, or without namespaces.
+type launcher interface {
+	level() Level
+	// launch starts an init and says what it shall build. Mounts are closed by the caller.
+	launch(pl *plan) (*initProc, *boxinit.Spec, []*os.File, error)
+}
+
+// initProc is a started init.
+type initProc struct {
+	proc *os.Process
+	ctl  int
+	log  *os.File
+}
+
+// cell is a box that is built and waits for its program.
+type cell struct {
+	key       string
+	plan      *plan
+	level     Level
+	proc      *os.Process
+	ctl       *net.UnixConn
+	log       *os.File
+	procFS    *os.File // the box's /proc, for the supervisor
+	scratch   *os.File
+	listeners []*os.File
+	release   func() // gives mount points in the workspace back
+	reaped    chan struct{}
+	once      sync.Once
+}
+
+// setupTimeout bounds how long a box may take to be built. It is generous: a loaded machine is slow.
+const setupTimeout = 30 * time.Second
+
+// build makes a box for pl.
+func (b *Box) build(ctx context.Context, pl *plan, key string) (*cell, error) {
+	release := func() {}
+	if len(pl.prot.readOnly) > 0 {
+		root, err := os.OpenRoot(pl.ws)
+		if err != nil {
+			return nil, badField("workspace", "%v", err)
+		}
+		release, err = b.holders.make(pl.ws, root, pl.prot)
+		root.Close()
+		if err != nil {
+			return nil, err
+		}
+	}
+	ip, spec, mounts, err := b.launcher.launch(pl)
+	defer closeAll(mounts)
+	if err != nil {
+		release()
+		return nil, err
+	}
+	c := &cell{key: key, plan: pl, level: b.launcher.level(), proc: ip.proc, log: ip.log, release: release, reaped: make(chan struct{})}
+	b.group.Go(c.reap)
+	unix.SetNonblock(ip.ctl, true)
+	file := os.NewFile(uintptr(ip.ctl), "box control")
+	conn, err := net.FileConn(file)
+	file.Close()
+	if err != nil {
+		c.end()
+		return nil, fmt.Errorf("open control socket: %w", err)
+	}
+	c.ctl = conn.(*net.UnixConn)
+	if b.failSetup {
+		spec.Steps |= boxinit.StepFailAtEnd
+	}
+	stop := context.AfterFunc(ctx, func() { c.proc.Kill() })
+	defer stop()
+	c.ctl.SetDeadline(time.Now().Add(setupTimeout))
+	if err := c.setup(spec, mounts); err != nil {
+		c.end()
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		return nil, err
+	}
+	c.ctl.SetDeadline(time.Time{})
+	return c, nil
+}
+
+func (c *cell) setup(spec *boxinit.Spec, mounts []*os.File) error {
+	fds := make([]int, len(mounts))
+	for i, f := range mounts {
+		fds[i] = int(f.Fd())
+	}
+	if err := c.send(boxinit.FrameSpec, spec.Encode(), fds...); err != nil {
+		return c.setupError(err)
+	}
+	kind, body, files, err := c.receive()
+	if err != nil {
+		return c.setupError(err)
+	}
+	if kind == boxinit.FrameError {
+		closeAll(files)
+		return fmt.Errorf("set the box up: %s", body)
+	}
+	if kind != boxinit.FrameReady {
+		closeAll(files)
+		return fmt.Errorf("set the box up: unexpected message %q", kind)
+	}
+	if spec.Steps&boxinit.StepNamespaces != 0 {
+		if len(files) < 2 {
+			closeAll(files)
+			return errors.New("set the box up: descriptors are missing")
+		}
+		c.procFS, c.scratch, c.listeners = files[0], files[1], files[2:]
+	} else {
+		c.listeners = files
+	}
+	return nil
+}
+
+// setupError adds what the init wrote before it died.
+func (c *cell) setupError(err error) error {
+	c.proc.Kill()
+	<-c.reaped
+	var buf [2048]byte
+	n, _ := c.log.ReadAt(buf[:], 0)
+	if text := bytes.TrimSpace(buf[:n]); len(text) > 0 {
+		return fmt.Errorf("set the box up: the init ended: %s", text)
+	}
+	return fmt.Errorf("set the box up: %w", err)
+}
+
+// reap waits for the init, so that no zombie is left.
+func (c *cell) reap() {
+	c.proc.Wait()
+	close(c.reaped)
+}
+
+// end kills the box and gives back what it held. It waits until the kernel has ended every process of it.
+func (c *cell) end() {
+	c.once.Do(func() {
+		c.proc.Kill()
+		if c.ctl != nil {
+			c.ctl.Close()
+		}
+		<-c.reaped
+		c.close()
+	})
+}
+
+// leave gives back what a box held that has ended by itself; its init may still be leaving.
+func (c *cell) leave() {
+	c.once.Do(func() {
+		c.ctl.Close()
+		c.close()
+	})
+}
+
+func (c *cell) close() {
+	for _, f := range append([]*os.File{c.log, c.procFS, c.scratch}, c.listeners...) {
+		if f != nil {
+			f.Close()
+		}
+	}
+	c.release()
+}
+
+func (c *cell) send(kind byte, body []byte, fds ...int) error {
+	n := len(body)
+	msg := make([]byte, 0, 5+n)
+	msg = append(msg, kind, byte(n), byte(n>>8), byte(n>>16), byte(n>>24))
+	msg = append(msg, body...)
+	var oob []byte
+	if len(fds) > 0 {
+		oob = unix.UnixRights(fds...)
+	}
+	for len(msg) > 0 {
+		sent, _, err := c.ctl.WriteMsgUnix(msg, oob, nil)
+		if err != nil {
+			return err
+		}
+		msg, oob = msg[sent:], nil
+	}
+	return nil
+}
+
+// maxReply bounds a message from a box's init, which nobody trusts once a payload runs.
+const maxReply = 64 << 10
+
+func (c *cell) receive() (byte, []byte, []*os.File, error) {
+	var head [5]byte
+	oob := make([]byte, unix.CmsgSpace(4*80))
+	var files []*os.File
+	for got := 0; got < len(head); {
+		n, oobn, _, _, err := c.ctl.ReadMsgUnix(head[got:], oob)
+		if oobn > 0 {
+			files = append(files, parseRights(oob[:oobn])...)
+		}
+		if err == nil && n == 0 {
+			err = io.ErrUnexpectedEOF
+		}
+		if err != nil {
+			closeAll(files)
+			return 0, nil, nil, err
+		}
+		got += n
+	}
+	size := int(head[1]) | int(head[2])<<8 | int(head[3])<<16 | int(head[4])<<24
+	if size > maxReply {
+		closeAll(files)
+		return 0, nil, nil, errors.New("oversized message")
+	}
+	body := make([]byte, size)
+	if _, err := io.ReadFull(c.ctl, body); err != nil {
+		closeAll(files)
+		return 0, nil, nil, err
+	}
+	return head[0], body, files, nil
+}
+
+func parseRights(oob []byte) []*os.File {
+	var files []*os.File
+	list, err := unix.ParseSocketControlMessage(oob)
+	if err != nil {
+		return nil
+	}
+	for i := range list {
+		fds, err := unix.ParseUnixRights(&list[i])
+		if err != nil {
+			continue
+		}
+		for _, fd := range fds {
+			unix.CloseOnExec(fd)
+			files = append(files, os.NewFile(uintptr(fd), "box"))
+		}
+	}
+	return files
+}

@@ -1,0 +1,262 @@
+package sandbox
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"strings"
+	"sync"
+	"syscall"
+
+	"agentd/sandbox/boxinit"
+
+	"golang.org/x/sys/unix"
+)
+
+// native builds boxes from namespaces, with the running program as their init.
+type native struct {
+	program string // executed in the box; /proc/self/exe unless a test says otherwise
+	uid     uint32 // of the box on the host; the caller's own, or a free one when the daemon is root
+	gid     uint32
+	root    bool // the daemon is root: ids are mapped by idmapped mounts
+	abi     int  // of Landlock
+	idmaps  idmaps
+}
+
+// The capabilities that a box's init keeps across the exec, until the view is built.
+const (
+	capDacOverride = 1
+	capSetpcap     = 8
+	capNetBind     = 10
+	capNetAdmin    = 12
+	capSysChroot   = 18
+	capSysAdmin    = 21
+)
+
+// spec turns a plan into what a box's init is told, and the mounts that only the daemon can open.
+func (n *native) spec(pl *plan) (*boxinit.Spec, []*os.File, error) {
+	s := &boxinit.Spec{
+		Steps:    boxinit.StepNamespaces | boxinit.StepCaps,
+		Hostname: "box",
+		Rlimits:  pl.rlimits(),
+		Seccomp:  netnsFilter(),
+	}
+	s.Ops = append(s.Ops, pl.before...)
+	var mounts []*os.File
+	for _, src := range pl.sources {
+		op := boxinit.Op{Kind: boxinit.OpBind, Src: src.host, Dst: src.in, Flags: src.flags, FD: -1}
+		if n.root && (src.owned || !worldReachable(src.host)) {
+			f, err := n.detach(src)
+			if errors.Is(err, os.ErrNotExist) && src.flags&boxinit.Optional != 0 {
+				continue
+			}
+			if err != nil {
+				closeAll(mounts)
+				return nil, nil, err
+			}
+			op.FD = len(mounts)
+			mounts = append(mounts, f)
+		}
+		s.Ops = append(s.Ops, op)
+	}
+	s.Ops = append(s.Ops, pl.after...)
+	s.Ops = append(s.Ops, pl.net.ops()...)
+	landlockOps(s, pl, n.abi)
+	return s, mounts, nil
+}
+
+func closeAll(list []*os.File) {
+	for _, f := range list {
+		f.Close()
+	}
+}
+
+// detach clones the mount of a source that the box's own user couldn't reach, with its ids mapped if it is writable.
+func (n *native) detach(src source) (*os.File, error) {
+	fd, err := unix.OpenTree(unix.AT_FDCWD, src.host, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE|unix.AT_SYMLINK_NOFOLLOW)
+	if err != nil {
+		return nil, fmt.Errorf("show %s in the box: %w", src.host, err)
+	}
+	f := os.NewFile(uintptr(fd), src.host)
+	if !src.owned {
+		return f, nil
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("show %s in the box: %w", src.host, err)
+	}
+	ns, err := n.idmaps.get(n.program, st.Uid, st.Gid, n.uid, n.gid)
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	attr := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_IDMAP, Userns_fd: uint64(ns.Fd())}
+	if err := unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH|unix.AT_RECURSIVE, &attr); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("map the owner of %s (the file system may not support idmapped mounts: run agentd as an ordinary user, or move the workspace to ext4, xfs, btrfs or tmpfs): %w", src.host, err)
+	}
+	return f, nil
+}
+
+// worldReachable says whether every user can walk to p.
+func worldReachable(p string) bool {
+	for dir := path.Dir(p); ; dir = path.Dir(dir) {
+		var st unix.Stat_t
+		if unix.Lstat(dir, &st) != nil || st.Mode&0o001 == 0 {
+			return false
+		}
+		if dir == "/" {
+			return true
+		}
+	}
+}
+
+func (n *native) level() Level { return LevelNamespaces }
+
+// launch executes the init of a box. Its control socket is the box's lifeline.
+func (n *native) launch(pl *plan) (*initProc, *boxinit.Spec, []*os.File, error) {
+	spec, mounts, err := n.spec(pl)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	attr := &syscall.SysProcAttr{
+		Cloneflags:  unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWCGROUP,
+		UidMappings: []syscall.SysProcIDMap{{ContainerID: boxUID, HostID: int(n.uid), Size: 1}},
+		GidMappings: []syscall.SysProcIDMap{{ContainerID: boxUID, HostID: int(n.gid), Size: 1}},
+		AmbientCaps: []uintptr{capSysAdmin, capNetAdmin, capSetpcap, capSysChroot, capDacOverride, capNetBind},
+		Setsid:      true,
+	}
+	if n.root {
+		attr.GidMappingsEnableSetgroups = true
+		attr.Credential = &syscall.Credential{Uid: boxUID, Gid: boxUID}
+	}
+	ip, err := startInit(n.program, boxinit.RoleBox, attr)
+	return ip, spec, mounts, err
+}
+
+// startInit executes program as a box's init, and returns the daemon's end of its control socket and what it wrote
+// to its standard error.
+func startInit(program, role string, attr *syscall.SysProcAttr) (*initProc, error) {
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("make control socket: %w", err)
+	}
+	theirs := os.NewFile(uintptr(pair[1]), "box control")
+	defer theirs.Close()
+	log, err := unix.MemfdCreate("box", unix.MFD_CLOEXEC)
+	if err != nil {
+		unix.Close(pair[0])
+		return nil, fmt.Errorf("make log: %w", err)
+	}
+	logFile := os.NewFile(uintptr(log), "box log")
+	null, err := devNull()
+	if err != nil {
+		logFile.Close()
+		unix.Close(pair[0])
+		return nil, err
+	}
+	proc, err := os.StartProcess(program, []string{"agentd-box"}, &os.ProcAttr{
+		Dir:   "/",
+		Env:   []string{boxinit.Marker + "=" + role, "GOGC=off", "GOMEMLIMIT=24MiB", "GOMAXPROCS=2", "GOTRACEBACK=single"},
+		Files: []*os.File{null, null, logFile, theirs},
+		Sys:   attr,
+	})
+	if err != nil {
+		logFile.Close()
+		unix.Close(pair[0])
+		return nil, fmt.Errorf("start the box's init: %w", err)
+	}
+	return &initProc{proc: proc, ctl: pair[0], log: logFile}, nil
+}
+
+var devNull = sync.OnceValues(func() (*os.File, error) { return os.OpenFile(os.DevNull, os.O_RDWR, 0) })
+
+// idmaps keeps user namespaces that map the owner of a workspace to the box's user. The kernel keeps the mapping of a
+// mount by such a namespace; nobody lives in it.
+type idmaps struct {
+	mu   sync.Mutex // guards open
+	open map[[2]uint32]*os.File
+}
+
+func (m *idmaps) get(program string, uid, gid, toUID, toGID uint32) (*os.File, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	key := [2]uint32{uid, gid}
+	if f := m.open[key]; f != nil {
+		return f, nil
+	}
+	ip, err := startInit(program, boxinit.RoleHold, &syscall.SysProcAttr{
+		Cloneflags:                 unix.CLONE_NEWUSER,
+		UidMappings:                []syscall.SysProcIDMap{{ContainerID: int(uid), HostID: int(toUID), Size: 1}},
+		GidMappings:                []syscall.SysProcIDMap{{ContainerID: int(gid), HostID: int(toGID), Size: 1}},
+		GidMappingsEnableSetgroups: true,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("map owner %d:%d: %w", uid, gid, err)
+	}
+	f, err := os.Open(fmt.Sprintf("/proc/%d/ns/user", ip.proc.Pid))
+	unix.Close(ip.ctl)
+	ip.log.Close()
+	ip.proc.Kill()
+	ip.proc.Wait()
+	if err != nil {
+		return nil, fmt.Errorf("map owner %d:%d: %w", uid, gid, err)
+	}
+	if m.open == nil {
+		m.open = map[[2]uint32]*os.File{}
+	}
+	m.open[key] = f
+	return f, nil
+}
+
+func (m *idmaps) close() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, f := range m.open {
+		f.Close()
+	}
+	m.open = nil
+}
+
+// freeUID picks a user and group id that nobody has: absent from passwd, group, subuid and subgid.
+func freeUID() (uint32, error) {
+	taken := map[string]bool{}
+	for _, f := range []string{"/etc/passwd", "/etc/group"} {
+		b, _ := os.ReadFile(f)
+		for line := range strings.Lines(string(b)) {
+			if parts := strings.Split(line, ":"); len(parts) > 2 {
+				taken[parts[2]] = true
+			}
+		}
+	}
+	type span struct{ from, n uint64 }
+	var spans []span
+	for _, f := range []string{"/etc/subuid", "/etc/subgid"} {
+		b, _ := os.ReadFile(f)
+		for line := range strings.Lines(string(b)) {
+			parts := strings.Split(strings.TrimSpace(line), ":")
+			if len(parts) != 3 {
+				continue
+			}
+			var s span
+			if _, err := fmt.Sscan(parts[1]+" "+parts[2], &s.from, &s.n); err == nil {
+				spans = append(spans, s)
+			}
+		}
+	}
+next:
+	for id := uint64(61184); id <= 65519; id++ {
+		if taken[fmt.Sprint(id)] {
+			continue
+		}
+		for _, s := range spans {
+			if id >= s.from && id < s.from+s.n {
+				continue next
+			}
+		}
+		return uint32(id), nil
+	}
+	return 0, errors.New("no free user id from 61184 to 65519 for boxes: run agentd as an ordinary user")
+}

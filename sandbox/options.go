@@ -1,0 +1,16 @@
+package sandbox
+
+import "log/slog"
+
+// Options are what a Box needs beyond the policies of its commands.
+type Options struct {
+	// Init is the program that becomes a box's init: static, and linking this package. Empty means the running one.
+	Init string
+	// AllowNone permits LevelNone where nothing better can be had.
+	AllowNone bool
+	// NewEgress makes what serves a box's connections, one per box. Nil means a proxy that opens what the policy's
+	// Net allows and nothing else.
+	NewEgress func(Net) (Egress, error)
+	// Log receives what an operator would act on. Nil discards.
+	Log *slog.Logger
+}
