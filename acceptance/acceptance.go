@@ -5,10 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"agentd/goals"
@@ -32,6 +34,8 @@ type Result struct {
 	Output string // the end of what it printed, at most OutputTail bytes
 	Text   string // more of it, for conditions: head and tail, at most outputText bytes
 	Note   string // what a person should know about how it was measured
+	Read   Reading
+	Unread string // why the probe's parser could not read its output, or ""
 	Took   time.Duration
 	Level  sandbox.Level
 }
@@ -95,8 +99,13 @@ func (m *Measurer) probe(ctx context.Context, base sandbox.Policy, p goals.Probe
 		pol.Limits.Wall = goals.DefaultProbeTimeout
 	}
 	out := &ends{keep: outputText / 2}
+	whole := &capped{most: maxParsed}
+	var sink io.Writer = out
+	if p.Parse != "" {
+		sink = io.MultiWriter(out, whole)
+	}
 	start := time.Now()
-	res, err := m.Box.Run(ctx, pol, sandbox.Command{Argv: []string{"bash", "-c", p.Cmd}, Stdout: out})
+	res, err := m.Box.Run(ctx, pol, sandbox.Command{Argv: []string{"bash", "-c", p.Cmd}, Stdout: sink})
 	if ctx.Err() != nil {
 		return r, context.Cause(ctx)
 	}
@@ -109,6 +118,17 @@ func (m *Measurer) probe(ctx context.Context, base sandbox.Policy, p goals.Probe
 	}
 	if r.Exit == 0 && !r.OK() {
 		r.Exit = 137
+	}
+	switch {
+	case p.Parse == "":
+	case r.Killed != "" || r.Signal != "":
+		r.Unread = "it was cut off, so its output is not whole"
+	case whole.over:
+		r.Unread = fmt.Sprintf("it printed more than %d MiB: write less, or a summary", maxParsed>>20)
+	default:
+		if r.Read, err = Read(p.Parse, whole.buf); err != nil {
+			r.Unread = err.Error()
+		}
 	}
 	return r, nil
 }
@@ -168,7 +188,10 @@ func Decide(require []string, results []Result) (Verdict, error) {
 	seen := make(map[string]policy.ProbeResult, len(results))
 	for i, r := range results {
 		names[i] = r.Name
-		seen[r.Name] = policy.ProbeResult{Exit: r.Exit, OK: r.OK(), Output: r.Text}
+		seen[r.Name] = policy.ProbeResult{
+			Exit: r.Exit, OK: r.OK(), Output: r.Text, Value: r.Read.Value, HasValue: r.Read.HasValue,
+			Passed: r.Read.Passed, Failed: r.Read.Failed, Skipped: r.Read.Skipped, HasTests: r.Read.HasTests,
+		}
 	}
 	v := Verdict{OK: len(require) > 0, Require: map[string]bool{}, Reasons: map[string]string{}}
 	for _, src := range require {
@@ -179,12 +202,23 @@ func Decide(require []string, results []Result) (Verdict, error) {
 		ok, err := c.Eval(seen)
 		if err != nil {
 			ok = false
-			v.Reasons[src] = err.Error()
+			v.Reasons[src] = err.Error() + unread(c.Uses(), results)
 		}
 		v.Require[src] = ok
 		v.OK = v.OK && ok
 	}
 	return v, nil
+}
+
+// unread says why the probes that a condition uses gave no reading.
+func unread(uses []string, results []Result) string {
+	var b strings.Builder
+	for _, r := range results {
+		if r.Unread != "" && slices.Contains(uses, r.Name) {
+			fmt.Fprintf(&b, " (%s: %s)", r.Name, r.Unread)
+		}
+	}
+	return b.String()
 }
 
 // Vacuous names the probes that succeeded already before the run: as criteria that somebody proposed for it, they show nothing.

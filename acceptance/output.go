@@ -70,3 +70,22 @@ func (e *ends) tail(n int) string {
 }
 
 func valid(s string) string { return strings.ToValidUTF8(s, "\ufffd") }
+
+// capped keeps up to most bytes and notes whether there were more.
+type capped struct {
+	most int
+
+	mu   sync.Mutex // guards the fields below
+	buf  []byte
+	over bool
+}
+
+// Write never fails.
+func (c *capped) Write(p []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.over = c.over || len(c.buf)+len(p) > c.most; !c.over {
+		c.buf = append(c.buf, p...)
+	}
+	return len(p), nil
+}

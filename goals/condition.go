@@ -2,6 +2,8 @@ package goals
 
 import (
 	"fmt"
+	"maps"
+	"math/rand/v2"
 	"regexp"
 	"slices"
 	"strconv"
@@ -11,7 +13,7 @@ import (
 )
 
 // checkCondition checks one condition of accept.require and returns the probes it uses. Beside what policy refuses, a condition must be able
-// to hold and to fail: it is tried on the exit codes that could tell. What depends on a probe's output can't be tried out and passes.
+// to hold and to fail: it is tried on the exit codes, numbers and counts that could tell. What depends on a probe's output can't be tried out and passes.
 func checkCondition(cond string, probes []Probe) ([]string, error) {
 	if err := checkWords("condition", cond, maxLine); err != nil {
 		return nil, err
@@ -27,31 +29,23 @@ func checkCondition(cond string, probes []Probe) ([]string, error) {
 	used := c.Uses()
 	var can, fails bool
 	var fault error
-	samples(used, numbers(cond), func(exit map[string]int) bool {
-		results := make(map[string]policy.ProbeResult, len(exit))
-		for name, e := range exit {
-			results[name] = policy.ProbeResult{Exit: e, OK: e == 0}
-		}
+	whole := samples(candidates(used, probes, numbers(cond)), func(results map[string]policy.ProbeResult) bool {
 		ok, err := c.Eval(results)
-		switch {
-		case err != nil:
+		if err != nil {
 			fault = err
-			fails = true
-		case ok:
-			can = true
-		default:
-			fails = true
 		}
+		can, fails = can || ok, fails || !ok
 		return !can || !fails
 	})
 	switch {
 	case strings.Contains(cond, "output"):
 	case !can && fault != nil:
-		return used, fmt.Errorf("%w: this version knows exit, ok and output of a probe", fault)
+		return used, fmt.Errorf("%w: give the probe a parser that does (%s)", fault, parserNames())
+	case !whole:
 	case !fails:
 		return used, fmt.Errorf("%q can never fail, so it measures nothing", cond)
 	case !can:
-		return used, fmt.Errorf("%q can never hold: exit codes are 0 to 255", cond)
+		return used, fmt.Errorf("%q can never hold: exit codes are 0 to 255, counts 0 or more", cond)
 	}
 	return used, nil
 }
@@ -69,32 +63,95 @@ func numbers(cond string) []int {
 	return ns
 }
 
-// samples calls f with combinations of the exit codes that can tell a condition's sides apart, a bounded number of them, until f returns false.
-func samples(names []string, consts []int, f func(map[string]int) bool) {
-	var vals []int
-	for _, c := range append([]int{0, 1, 255}, consts...) {
+// candidates are, for each probe, the results that can tell a condition's sides apart.
+func candidates(names []string, probes []Probe, consts []int) map[string][]policy.ProbeResult {
+	var near []int
+	for _, c := range append([]int{0, 1}, consts...) {
 		for _, v := range []int{c - 1, c, c + 1} {
-			if v >= 0 && v <= 255 && !slices.Contains(vals, v) {
-				vals = append(vals, v)
+			if !slices.Contains(near, v) {
+				near = append(near, v)
 			}
 		}
 	}
-	slices.Sort(vals)
-	exit := map[string]int{}
-	left := 5000
-	var walk func(i int) bool
-	walk = func(i int) bool {
-		if i == len(names) {
-			left--
-			return f(exit) && left > 0
+	slices.Sort(near)
+	all := map[string][]policy.ProbeResult{}
+	for _, p := range probes {
+		if !slices.Contains(names, p.Name) {
+			continue
 		}
-		for _, v := range vals {
-			exit[names[i]] = v
-			if !walk(i + 1) {
-				return false
+		var rs []policy.ProbeResult
+		for _, exit := range append(slices.Clone(near), 255) {
+			if exit < 0 || exit > 255 {
+				continue
+			}
+			r := policy.ProbeResult{Exit: exit, OK: exit == 0, HasValue: p.Parse.Number(), HasTests: p.Parse.Counts()}
+			switch {
+			case exit > 1 && (r.HasValue || r.HasTests):
+			case r.HasValue:
+				for _, v := range near {
+					r.Value = float64(v)
+					rs = append(rs, r)
+					if r.Value += 0.5; p.Parse != ParseInt {
+						rs = append(rs, r)
+					}
+				}
+				continue
+			case r.HasTests:
+				for _, v := range near {
+					if v >= 0 {
+						passed, failed, both, skipped := r, r, r, r
+						passed.Passed, failed.Failed, both.Passed, both.Failed, skipped.Skipped = v, v, v, v, v
+						rs = append(rs, passed, failed, both, skipped)
+					}
+				}
+				continue
+			}
+			rs = append(rs, r)
+		}
+		all[p.Name] = rs
+	}
+	return all
+}
+
+// samples calls f with combinations of candidates until it returns false. It reports whether all were tried, or f was satisfied.
+func samples(all map[string][]policy.ProbeResult, f func(map[string]policy.ProbeResult) bool) bool {
+	const most = 4000
+	names := slices.Sorted(maps.Keys(all))
+	total := 1
+	for _, n := range names {
+		if total *= len(all[n]); total > most {
+			break
+		}
+	}
+	pick := map[string]policy.ProbeResult{}
+	if total > most { // the same picks every time, so that a file is not valid today and faulty tomorrow
+		r := rand.New(rand.NewPCG(1, 1))
+		for range most {
+			for _, n := range names {
+				pick[n] = all[n][r.IntN(len(all[n]))]
+			}
+			if !f(pick) {
+				return true
 			}
 		}
-		return true
+		return false
 	}
-	walk(0)
+	for i := range total {
+		for _, n := range names {
+			pick[n] = all[n][i%len(all[n])]
+			i /= len(all[n])
+		}
+		if !f(pick) {
+			return true
+		}
+	}
+	return true
+}
+
+func parserNames() string {
+	var names []string
+	for _, p := range Parsers() {
+		names = append(names, string(p))
+	}
+	return strings.Join(names, ", ")
 }

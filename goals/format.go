@@ -2,6 +2,7 @@ package goals
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/goccy/go-yaml/ast"
@@ -99,15 +100,34 @@ func (d *decoder) accept(g *Goal, n ast.Node) {
 func (d *decoder) probe(g *Goal, name string, at, n ast.Node) {
 	p := Probe{Name: name}
 	before := len(d.errs)
-	d.mapping(n, "accept.probes."+name, append(later("parse", "start", "http", "file", "schema", "optional"),
+	d.mapping(n, "accept.probes."+name, append(later("start", "http", "file", "schema", "optional"),
 		field{"cmd", d.text("accept.probes."+name+".cmd", maxCmd, &p.Cmd)},
-		field{"timeout", d.duration("accept.probes."+name+".timeout", false, &p.Timeout)})...)
+		field{"timeout", d.duration("accept.probes."+name+".timeout", false, &p.Timeout)},
+		field{"parse", func(n ast.Node) { d.parser("accept.probes."+name+".parse", n, &p.Parse) }})...)
 	if len(d.errs) == before {
 		if err := checkProbe(p); err != nil {
 			d.fail(at, "%v", err)
 		}
 	}
 	g.Probes = append(g.Probes, p) // also a faulty one: conditions that use it are no further fault
+}
+
+// parser reads the name of a parser. The ones that need nothing but the exit code or the text need no name, but may have it.
+func (d *decoder) parser(path string, n ast.Node, into *Parser) {
+	s, _, _ := scalar(n)
+	switch p := Parser(s); {
+	case s == "exit" || s == "text":
+	case slices.Contains(Parsers(), p):
+		*into = p
+	case slices.Contains([]string{"json", "csv", "regexp"}, s):
+		d.fail(n, "%s: the parser %q is not supported yet: use one of exit, text, %s", path, s, parserNames())
+	default:
+		known := []string{"exit", "text"}
+		for _, p := range Parsers() {
+			known = append(known, string(p))
+		}
+		d.fail(n, "%s: unknown parser %q%s", path, s, didYouMean(s, known))
+	}
 }
 
 // Print writes g as Markdown with front matter, in the format's order. Parse reads back the same goal, its file and hash apart.
@@ -161,6 +181,7 @@ func Print(g Goal) []byte {
 			if p.Timeout > 0 {
 				line("      ", "timeout", p.Timeout.String())
 			}
+			str("      ", "parse", string(p.Parse))
 		}
 		list("  ", "require", g.Require)
 	}

@@ -24,6 +24,40 @@ type Probe struct {
 	Name    string        `json:"name"`
 	Cmd     string        `json:"cmd"`               // bash
 	Timeout time.Duration `json:"timeout,omitempty"` // 0 is DefaultProbeTimeout
+	Parse   Parser        `json:"parse,omitempty"`   // what is read from its output, "" for nothing but its text
+}
+
+// Parser says how a probe's output is read.
+type Parser string
+
+// The parsers. Those of the first group give a condition x.value, those of the second x.passed, x.failed and x.skipped.
+const (
+	ParseInt      Parser = "int"      // the output is one whole number
+	ParseFloat    Parser = "float"    // the output is one number
+	ParseCoverage Parser = "coverage" // percent of go test -cover, go tool cover -func, lcov or cobertura
+
+	ParseGoTest Parser = "gotest" // go test -json
+	ParsePytest Parser = "pytest" // the summary that pytest prints last
+	ParseTAP    Parser = "tap"    // Test Anything Protocol
+	ParseJUnit  Parser = "junit"  // JUnit XML
+	ParseCargo  Parser = "cargo"  // cargo test
+)
+
+// Counts reports whether the parser counts tests.
+func (p Parser) Counts() bool {
+	switch p {
+	case ParseGoTest, ParsePytest, ParseTAP, ParseJUnit, ParseCargo:
+		return true
+	}
+	return false
+}
+
+// Number reports whether the parser reads a number.
+func (p Parser) Number() bool { return p == ParseInt || p == ParseFloat || p == ParseCoverage }
+
+// Parsers are all of them, sorted.
+func Parsers() []Parser {
+	return []Parser{ParseCargo, ParseCoverage, ParseFloat, ParseGoTest, ParseInt, ParseJUnit, ParsePytest, ParseTAP}
 }
 
 // DefaultProbeTimeout bounds a probe that states no timeout.

@@ -27,8 +27,9 @@ accept:
   require:
     - build.exit == 0
     - tests.exit == 0 && build.exit < 2
+    - tests.failed == 0 and tests.passed >= 10
   probes:
-    tests: {cmd: 'go test ./...', timeout: 10m}
+    tests: {cmd: 'go test -json ./...', timeout: 10m, parse: gotest}
     build:
       cmd: |
         set -e
@@ -53,10 +54,10 @@ func TestParse(t *testing.T) {
 		Text:        "# Upgrade\n\nBackground, --- pitfalls.\n\n---\nMore.",
 		Protect:     []string{"**/*_test.go", ".github/**"},
 		Budget:      goals.Budget{USD: 3, Tokens: 800_000, Steps: 120, Wall: 45 * time.Minute},
-		Require:     []string{"build.exit == 0", "tests.exit == 0 && build.exit < 2"},
+		Require:     []string{"build.exit == 0", "tests.exit == 0 && build.exit < 2", "tests.failed == 0 and tests.passed >= 10"},
 		Probes: []goals.Probe{
 			{Name: "build", Cmd: "set -e\ngo build ./..."},
-			{Name: "tests", Cmd: "go test ./...", Timeout: 10 * time.Minute},
+			{Name: "tests", Cmd: "go test -json ./...", Timeout: 10 * time.Minute, Parse: goals.ParseGoTest},
 		},
 	}
 	for _, src := range []string{whole, strings.ReplaceAll(whole, "\n", "\r\n"), "\ufeff" + whole} {
@@ -105,7 +106,12 @@ func TestParseErrors(t *testing.T) {
 		{"unknown nested key", md("budget: {usd: 1, token: 5}"), `x.goal.md:2:18: unknown key "budget.token": did you mean "tokens"?`},
 		{"unknown with no neighbour", md("zzzzzzzzz: 1"), `x.goal.md:2:1: unknown key "zzzzzzzzz": known are accept, apiVersion, budget,`},
 		{"later key", md("params:\n  a: {type: string}"), `x.goal.md:2:1: "params" is not supported yet`},
-		{"later nested key", md("accept:\n  probes:\n    t: {cmd: a, parse: gotest}\n  require: [t.exit == 0]"), `x.goal.md:4:17: "accept.probes.t.parse" is not supported yet`},
+		{"later nested key", md("accept:\n  probes:\n    t: {cmd: a, schema: {}}\n  require: [t.exit == 0]"), `x.goal.md:4:17: "accept.probes.t.schema" is not supported yet`},
+		{"later parser", md("accept:\n  probes:\n    t: {cmd: a, parse: json}\n  require: [t.exit == 0]"), `x.goal.md:4:24: accept.probes.t.parse: the parser "json" is not supported yet`},
+		{"unknown parser", md("accept:\n  probes:\n    t: {cmd: a, parse: gotset}\n  require: [t.exit == 0]"), `x.goal.md:4:24: accept.probes.t.parse: unknown parser "gotset": did you mean "gotest"?`},
+		{"wrong parser", md("accept:\n  probes:\n    t: {cmd: a, parse: int}\n  require: [t.failed == 0]"), `probe "t" gave no test counts`},
+		{"counts can't fail", md("accept:\n  probes:\n    t: {cmd: a, parse: gotest}\n  require: [t.failed >= 0]"), `can never fail`},
+		{"value can't hold", md("accept:\n  probes:\n    t: {cmd: a, parse: int}\n  require: [t.value > 5 && t.value < 3]"), `can never hold`},
 		{"later scope", md("scope: {write: ['*.go']}"), `x.goal.md:2:9: "scope.write" is not supported yet`},
 		{"other version", md("apiVersion: agentd/v2"), `x.goal.md:2:13: apiVersion "agentd/v2" is not known`},
 		{"twice", md("name: a\nname: b"), `x.goal.md:3:1: `},
@@ -126,7 +132,7 @@ func TestParseErrors(t *testing.T) {
 		{"probe unused", md("accept:\n  probes:\n    t: {cmd: a}\n    u: {cmd: a}\n  require: [t.exit == 0]"), `x.goal.md:5:5: no condition uses the probe "u"`},
 		{"unknown probe", md("accept:\n  probes:\n    tests: {cmd: a}\n  require: [test.exit == 0, tests.exit == 0]"), `x.goal.md:5:13: unknown name "test": did you mean "tests"?`},
 		{"unknown probe later in a quoted condition", md("accept:\n  probes:\n    tests: {cmd: a}\n  require:\n    - 'tests.exit == 0 && tests.exti == 0'"), `x.goal.md:6:33: unknown field "exti": did you mean "exit"?`},
-		{"needs a parser", md("accept:\n  probes:\n    t: {cmd: a}\n  require: [t.failed == 0]"), `x.goal.md:5:13: t.failed == 0: probe "t" gave no test counts: this version knows exit, ok and output`},
+		{"needs a parser", md("accept:\n  probes:\n    t: {cmd: a}\n  require: [t.failed == 0]"), `x.goal.md:5:13: t.failed == 0: probe "t" gave no test counts: give the probe a parser that does (cargo, coverage,`},
 		{"not a condition", md("accept:\n  probes:\n    t: {cmd: a}\n  require: [t.exit]"), `x.goal.md:5:13: `},
 		{"constant", md("accept:\n  probes:\n    t: {cmd: a}\n  require: [1 == 1, t.ok]"), `uses no probe`},
 		{"can't fail", md("accept:\n  probes:\n    t: {cmd: a}\n  require: [t.exit >= 0]"), `x.goal.md:5:13: "t.exit >= 0" can never fail`},

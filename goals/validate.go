@@ -124,6 +124,9 @@ func checkProbe(p Probe) error {
 	case p.Timeout < 0 || p.Timeout > 24*time.Hour || p.Timeout > 0 && p.Timeout < time.Second:
 		return fmt.Errorf("accept.probes.%s.timeout: %v must be between 1s and 24h", p.Name, p.Timeout)
 	}
+	if p.Parse != "" && !slices.Contains(Parsers(), p.Parse) {
+		return fmt.Errorf("accept.probes.%s.parse: unknown parser %q: known are %s", p.Name, p.Parse, parserNames())
+	}
 	return checkWords("accept.probes."+p.Name+".cmd", p.Cmd, maxCmd)
 }
 
