@@ -122,6 +122,8 @@ func scan(ctx context.Context, root int, opts Options) ([]entry, []Skip, error) 
 		wg.Go(s.work)
 	}
 	wg.Wait()
+	s.mu.Lock() // the cancellation may still be told
+	defer s.mu.Unlock()
 	if s.err != nil {
 		return nil, nil, s.err
 	}
