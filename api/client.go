@@ -35,6 +35,7 @@ type Client struct {
 	token string
 	where string // for messages
 	dial  func(context.Context) (net.Conn, error)
+	first chan net.Conn // the connection that Dial made, until a request uses it
 }
 
 // Dial returns a client of the daemon that listens at a socket. It returns ErrNotRunning when none answers there and
@@ -50,17 +51,7 @@ func Dial(socket string) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The first request uses this connection.
-	first := make(chan net.Conn, 1)
-	first <- conn
-	c.http.Transport.(*http.Transport).DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
-		select {
-		case conn := <-first:
-			return conn, nil
-		default:
-			return c.dial(ctx)
-		}
-	}
+	c.first <- conn
 	return c, nil
 }
 
@@ -78,8 +69,16 @@ func DialTCP(addr, token string) *Client {
 }
 
 func newClient(base, where string, dial func(context.Context) (net.Conn, error)) *Client {
-	return &Client{By: "api client", base: base, where: where, dial: dial, http: &http.Client{Transport: &http.Transport{
-		DialContext:        func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) },
+	first := make(chan net.Conn, 1)
+	return &Client{By: "api client", base: base, where: where, dial: dial, first: first, http: &http.Client{Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			select {
+			case conn := <-first:
+				return conn, nil
+			default:
+				return dial(ctx)
+			}
+		},
 		DisableCompression: true,
 		MaxIdleConns:       4,
 		IdleConnTimeout:    time.Minute,
@@ -125,7 +124,14 @@ func (c *Client) PID(ctx context.Context) (int, error) {
 }
 
 // Close closes idle connections.
-func (c *Client) Close() { c.http.CloseIdleConnections() }
+func (c *Client) Close() {
+	select {
+	case conn := <-c.first:
+		conn.Close()
+	default:
+	}
+	c.http.CloseIdleConnections()
+}
 
 // send makes a request and returns a response that is a success; others become errors.
 func (c *Client) send(ctx context.Context, method, path string, q url.Values, body any, header ...string) (*http.Response, error) {

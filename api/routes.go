@@ -173,12 +173,10 @@ func runOf(r *http.Request) (journal.RunID, error) {
 	return journal.RunID(id), nil
 }
 
-// named says which run is missing.
+// named says which run the store misses, in words for a person.
 func named(run journal.RunID, err error) error {
-	if errors.Is(err, journal.ErrNotFound) {
-		if e := ErrorOf(err); e.Message == journal.ErrNotFound.Error() {
-			return Errorf(journal.ErrNotFound, "agentctl ls shows the runs", "no run %s", run)
-		}
+	if _, told := errors.AsType[*Error](err); !told && errors.Is(err, journal.ErrNotFound) {
+		return Errorf(journal.ErrNotFound, "agentctl ls shows the runs", "no run %s", run)
 	}
 	return err
 }
@@ -299,10 +297,7 @@ func (s *Server) remove(_ http.ResponseWriter, r *http.Request) (any, error) {
 		return nil, err
 	}
 	if purge {
-		if err := s.opt.Engine.Purge(r.Context(), run); err != nil {
-			return nil, named(run, err)
-		}
-		return Appended{}, nil
+		return Appended{}, s.opt.Engine.Purge(r.Context(), run)
 	}
 	return s.update(r.Context(), run, func(st *journal.State) ([]journal.Event, error) { return cancel(st, by) })
 }
@@ -351,8 +346,7 @@ func (s *Server) context(_ http.ResponseWriter, r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := s.opt.Engine.Context(r.Context(), run, int(step))
-	return c, named(run, err)
+	return s.opt.Engine.Context(r.Context(), run, int(step))
 }
 
 func (s *Server) diff(w http.ResponseWriter, r *http.Request) (any, error) {
@@ -365,7 +359,7 @@ func (s *Server) diff(w http.ResponseWriter, r *http.Request) (any, error) {
 	if d.Files == nil {
 		d.Files = []FileDiff{}
 	}
-	return d, named(run, err)
+	return d, err
 }
 
 func (s *Server) undo(w http.ResponseWriter, r *http.Request) (any, error) {
@@ -383,8 +377,7 @@ func (s *Server) undo(w http.ResponseWriter, r *http.Request) (any, error) {
 		return nil, err
 	}
 	s.unhurried(w)
-	u, err := s.opt.Engine.Undo(r.Context(), run, b.By)
-	return u, named(run, err)
+	return s.opt.Engine.Undo(r.Context(), run, b.By)
 }
 
 // unhurried lifts the deadline of a request whose work may take longer than a client's reading.
