@@ -78,7 +78,11 @@ func New(c Config) (llm.Model, error) {
 		}
 	}
 	m := &model{cfg: c, name: c.Provider + "/" + c.Model}
-	m.wire = &openaiWire{cfg: &m.cfg, quirks: quirksOf(c, p)}
+	if c.Provider == "anthropic" {
+		m.wire = &anthropicWire{cfg: &m.cfg}
+	} else {
+		m.wire = &openaiWire{cfg: &m.cfg, quirks: quirksOf(c, p)}
+	}
 	return m, nil
 }
 

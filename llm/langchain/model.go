@@ -30,6 +30,8 @@ type wire interface {
 	synthesize(t *turn) ([]byte, error)
 	// args returns a call's arguments as the model wrote them.
 	args(decoded string) string
+	// settle puts the reply into the form that r asked for, where the provider could not.
+	settle(reply *llm.Reply, r *llm.Request)
 	// counted reads langchaingo's account of the tokens.
 	counted(info map[string]any) llm.Usage
 }
@@ -139,6 +141,7 @@ func (m *model) Stream(ctx context.Context, r *llm.Request) iter.Seq2[llm.Delta,
 		default:
 			reply := merge(resp, m.wire)
 			reply.Stop, reply.Model = c.turn.stop(), m.name
+			m.wire.settle(reply, r)
 			yield(llm.Delta{Kind: llm.DeltaDone, Reply: reply}, nil)
 		}
 	}

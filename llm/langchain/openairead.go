@@ -3,7 +3,6 @@ package langchain
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"io"
 	"strings"
 
@@ -58,30 +57,19 @@ func (w *openaiWire) read(ev *events, t *turn) error {
 		data, err := ev.next()
 		switch {
 		case err == io.EOF:
-			return w.end(t, nil)
+			return endTurn(t, nil)
 		case err != nil:
-			return w.end(t, err)
+			return endTurn(t, err)
 		}
 		data = bytes.TrimSpace(data)
 		if done = string(data) == "[DONE]"; done || len(data) == 0 || data[0] != '{' {
 			continue // some servers send words between the events
 		}
 		if err := w.event(data, t); err != nil {
-			return w.end(t, err)
+			return endTurn(t, err)
 		}
 	}
-	return w.end(t, nil)
-}
-
-// end closes the turn, unless the consumer is gone.
-func (w *openaiWire) end(t *turn, err error) error {
-	if errors.Is(err, errStopped) {
-		return err
-	}
-	if cerr := t.close(); err == nil {
-		err = cerr
-	}
-	return err
+	return endTurn(t, nil)
 }
 
 func (w *openaiWire) whole(body []byte, t *turn) error {
@@ -240,6 +228,8 @@ func (w *openaiWire) synthesize(t *turn) ([]byte, error) {
 		Usage   usage    `json:"usage"`
 	}{[]choice{{m, finish}}, usage{t.usage.Prompt, t.usage.Completion, map[string]int{"cached_tokens": t.usage.Cached}}})
 }
+
+func (w *openaiWire) settle(*llm.Reply, *llm.Request) {}
 
 func (w *openaiWire) args(decoded string) string { return decoded }
 
