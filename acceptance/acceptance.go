@@ -75,6 +75,23 @@ func (m *Measurer) Measure(ctx context.Context, base sandbox.Policy, probes []go
 	return results, nil
 }
 
+// Sweep deletes the copies that a daemon which died left in Scratch. No probe may be running.
+func (m *Measurer) Sweep() error {
+	entries, err := os.ReadDir(m.Scratch)
+	if m.Scratch == "" || errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	for _, e := range entries {
+		if e.IsDir() && strings.HasPrefix(e.Name(), "probe-") {
+			err = errors.Join(err, workspace.Discard(filepath.Join(m.Scratch, e.Name())))
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("remove old probes: %w", err)
+	}
+	return nil
+}
+
 func (m *Measurer) probe(ctx context.Context, base sandbox.Policy, p goals.Probe) (r Result, err error) {
 	if m.Scratch != "" {
 		if err := os.MkdirAll(m.Scratch, 0o700); err != nil {
@@ -126,9 +143,16 @@ func (m *Measurer) probe(ctx context.Context, base sandbox.Policy, p goals.Probe
 	case whole.over:
 		r.Unread = fmt.Sprintf("it printed more than %d MiB: write less, or a summary", maxParsed>>20)
 	default:
-		if r.Read, err = Read(p.Parse, whole.buf); err != nil {
+		if reading, err := Read(p.Parse, whole.buf); err != nil {
 			r.Unread = err.Error()
+		} else {
+			r.Read = reading
 		}
+	}
+	if r.Note == "" {
+		r.Note = r.Unread
+	} else if r.Unread != "" {
+		r.Note += "; " + r.Unread
 	}
 	return r, nil
 }

@@ -166,6 +166,24 @@ func TestMeasureErrors(t *testing.T) {
 	}
 }
 
+func TestSweep(t *testing.T) {
+	m := &acceptance.Measurer{Scratch: t.TempDir()}
+	if err := os.MkdirAll(filepath.Join(m.Scratch, "probe-1", "workspace"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Sweep(); err != nil {
+		t.Fatal(err)
+	}
+	if left, _ := os.ReadDir(m.Scratch); len(left) != 0 {
+		t.Errorf("left: %v", left)
+	}
+	for _, dir := range []string{"", filepath.Join(m.Scratch, "none")} {
+		if err := (&acceptance.Measurer{Scratch: dir}).Sweep(); err != nil {
+			t.Errorf("%q: %v", dir, err)
+		}
+	}
+}
+
 func TestDecide(t *testing.T) {
 	results := []acceptance.Result{
 		{Name: "build", Text: "built 3 files\n"},
