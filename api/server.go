@@ -10,7 +10,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"agentd/journal"
@@ -45,7 +45,32 @@ type Server struct {
 	// draining ends the streams of a server that stops; requests that are not streams finish.
 	draining context.Context
 	drain    context.CancelFunc
-	conns    atomic.Int64
+}
+
+// silent holds the connections on which nothing was asked yet: a server that stops need not wait for them.
+type silent struct {
+	mu    sync.Mutex // guards conns
+	conns map[net.Conn]bool
+}
+
+// note follows a connection's state, as http.Server.ConnState.
+func (s *silent) note(c net.Conn, state http.ConnState) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if state == http.StateNew {
+		s.conns[c] = true
+	} else {
+		delete(s.conns, c)
+	}
+}
+
+// close closes them.
+func (s *silent) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.conns {
+		_ = c.Close() // nobody waits for an answer on it
+	}
 }
 
 // NewServer makes a server; Serve starts it.
@@ -86,8 +111,10 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	if !unixSocket && s.opt.Token == "" {
 		return errors.Join(Errorf(ErrInvalid, "set a token", "refusing to listen on %s without a token", ln.Addr()), ln.Close())
 	}
+	quiet := &silent{conns: map[net.Conn]bool{}}
 	srv := &http.Server{
 		Handler:           s.handler,
+		ConnState:         quiet.note,
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    32 << 10,
@@ -109,6 +136,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	case <-ctx.Done():
 	}
 	s.drain()
+	quiet.close()
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	err := srv.Shutdown(grace)

@@ -305,6 +305,16 @@ func TestBadRequests(t *testing.T) {
 	}
 }
 
+// A connection that nobody asks anything on doesn't hold up the end of the server.
+func TestStopIsQuick(t *testing.T) {
+	s := serve(t, nil)
+	began := time.Now()
+	s.stop()
+	if d := time.Since(began); d > 2*time.Second {
+		t.Errorf("the server took %v to stop", d)
+	}
+}
+
 func TestPanicBecomesAnError(t *testing.T) {
 	s := serve(t, func(e *apitest.Engine, _ *api.Options) {
 		e.OnInfo = func(context.Context) (api.Info, error) { panic("broken invariant") }

@@ -43,11 +43,13 @@ func (e *Engine) Start(ctx context.Context, r api.StartRequest, key string) (jou
 	return e.Store.Create(ctx, run, key, Started(r))
 }
 
-// Started is the first event of a run that is asked for by r, its words alone checked by nobody.
+// Started is the first event of a run that is asked for by r, whose goal is checked by nobody.
 func Started(r api.StartRequest) journal.RunStarted {
 	g := goals.Goal{Text: r.Goal, Budget: r.Budget, Protect: r.Protect}
 	if r.File != nil {
-		g = goals.Goal{Name: r.File.Name, Text: r.File.Text, File: r.File.Name, Budget: r.Budget}
+		if parsed, err := goals.Parse(r.File.Name, []byte(r.File.Text)); err == nil {
+			g = parsed
+		}
 	}
 	for i, c := range r.Checks {
 		g.Probes = append(g.Probes, goals.Probe{Name: fmt.Sprintf("check%d", i+1), Cmd: c})

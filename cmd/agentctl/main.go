@@ -131,7 +131,7 @@ func (a *app) end(err error) {
 func (a *app) complain(err error) {
 	fmt.Fprintln(a.stderr, "agentctl: "+clean(err.Error()))
 	if e, ok := errors.AsType[*api.Error](err); ok && e.Hint != "" {
-		fmt.Fprintln(a.stderr, "  try: "+clean(e.Hint))
+		fmt.Fprintln(a.stderr, "  hint: "+clean(e.Hint))
 	}
 }
 
@@ -150,7 +150,7 @@ func (a *app) usage(root *cobra.Command, args []string, err error) {
 	if hint := suggest(cmd, msg); hint != "" {
 		fmt.Fprintln(a.stderr, "  did you mean "+hint+"?")
 	}
-	fmt.Fprintln(a.stderr, "  try: "+cmd.CommandPath()+" --help")
+	fmt.Fprintln(a.stderr, "  see: "+cmd.CommandPath()+" --help")
 }
 
 // exactly takes as many arguments as the command's usage line names, and its error names them.

@@ -186,7 +186,7 @@ func TestHumanNumbers(t *testing.T) {
 	tests := []struct{ got, want string }{
 		{span(130 * time.Millisecond), "130ms"}, {span(1234 * time.Millisecond), "1.2s"}, {span(59 * time.Second), "59s"}, {span(61 * time.Second), "1m01s"},
 		{span(time.Hour), "1h"}, {span(90 * time.Minute), "1h30m"}, {span(2 * time.Minute), "2m"},
-		{count(999), "999"}, {count(12_345), "12.3k"}, {count(1_000_000), "1M"}, {count(999_999), "1M"}, 
+		{count(999), "999"}, {count(12_345), "12.3k"}, {count(1_000_000), "1M"}, {count(999_999), "1M"},
 		{dollars(2), "$2.00"}, {dollars(0.0123), "$0.0123"}, {size(5 << 20), "5.0 MiB"}, {size(12), "12 B"},
 		{age(90 * time.Second), "1m"}, {age(50 * time.Hour), "2d"},
 	}

@@ -8,10 +8,12 @@ import (
 	"io"
 	"math"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -79,6 +81,9 @@ func (a *app) run(ctx context.Context, f runFlags, args []string) error {
 	if err != nil {
 		return err
 	}
+	// Until the run is started an interrupt ends the program; from then on the watcher takes it.
+	early, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer stop()
 	if f.detach && f.ephemeral {
 		return invalid("leave one of them out", "--detach and --ephemeral contradict each other: an ephemeral daemon ends with its client")
 	}
@@ -86,7 +91,7 @@ func (a *app) run(ctx context.Context, f runFlags, args []string) error {
 	fresh := true
 	if f.ephemeral {
 		var end func() error
-		c, end, err = a.ephemeral(ctx)
+		c, end, err = a.ephemeral(early)
 		if err != nil {
 			return err
 		}
@@ -96,17 +101,20 @@ func (a *app) run(ctx context.Context, f runFlags, args []string) error {
 				a.complain(fmt.Errorf("end the private daemon: %w", err))
 			}
 		}()
-	} else if c, fresh, err = a.ensure(ctx); err != nil {
+	} else if c, fresh, err = a.ensure(early); err != nil {
 		return err
 	}
 	defer c.Close()
-	info, err := c.Info(ctx)
+	info, err := c.Info(early)
 	if err != nil {
 		return err
 	}
 	if !fresh {
 		a.compare(info, req)
 	}
+	signals, ignore := catch()
+	defer ignore()
+	stop()
 	started, err := c.Start(ctx, req, rand.Text())
 	if err != nil {
 		return err
@@ -119,7 +127,7 @@ func (a *app) run(ctx context.Context, f runFlags, args []string) error {
 	w := a.watcher(c, started.Run, f.json, f.plain)
 	w.info, w.private = info, f.ephemeral
 	w.interactive = req.Attended
-	return w.watch(ctx)
+	return w.watch(ctx, signals)
 }
 
 // compare says where a daemon that was already running differs from what this shell would start.

@@ -40,22 +40,31 @@ func (a *app) watcher(c *api.Client, run journal.RunID, asJSON, plain bool) *wat
 	w := &watcher{a: a, c: c, run: run, json: asJSON, out: json.NewEncoder(a.stdout)}
 	w.out.SetEscapeHTML(false)
 	moving := !plain && !asJSON && terminal(a.stderr) && a.getenv("TERM") != "dumb"
-	to := a.stderr
+	to, result := a.stderr, a.stdout
 	if asJSON {
-		to = io.Discard
+		to, result = io.Discard, io.Discard
 	}
-	w.print = newPrinter(to, a.stdout, moving, moving && a.getenv("NO_COLOR") == "", width(a.stderr))
+	w.print = newPrinter(to, result, moving, moving && a.getenv("NO_COLOR") == "", width(a.stderr))
 	return w
 }
 
+// catch takes over the signals that steer a watcher, except those that whoever started this program has it ignore: nohup, a
+// shell's background.
+func catch() (signals <-chan os.Signal, ignore func()) {
+	ch := make(chan os.Signal, 4)
+	for _, s := range []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP} {
+		if !signal.Ignored(s) {
+			signal.Notify(ch, s)
+		}
+	}
+	return ch, func() { signal.Stop(ch) }
+}
+
 // watch follows the run until it has ended or needs a person who isn't here, and sets the exit code.
-func (w *watcher) watch(ctx context.Context) error {
+func (w *watcher) watch(ctx context.Context, signals <-chan os.Signal) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	w.print.info, w.print.here = &w.info, w.interactive
-	signals := make(chan os.Signal, 4)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	defer signal.Stop(signals)
 
 	type next struct {
 		item api.Item
