@@ -90,7 +90,7 @@ func anthropicID(id string) string { return notInID.ReplaceAllString(id, "_") }
 
 // complete joins what prepare took apart, and adds what langchaingo can't say: the arguments as they were written, errors
 // of tools, the choice of tool, and marks for the prompt cache.
-func (w *anthropicWire) complete(body []byte, r *llm.Request) ([]byte, error) {
+func (w *anthropicWire) complete(body []byte, r *llm.Request, _ [][]byte) ([]byte, [][]byte, error) {
 	o := newObject(len(body) + 1024)
 	var failed error
 	err := members(body, func(key string, value []byte) bool {
@@ -116,7 +116,7 @@ func (w *anthropicWire) complete(body []byte, r *llm.Request) ([]byte, error) {
 		err = failed
 	}
 	if err != nil {
-		return nil, fmt.Errorf("langchaingo's body: %w", err)
+		return nil, nil, fmt.Errorf("langchaingo's body: %w", err)
 	}
 	o.bool("stream", true)
 	if r.Temperature != nil {
@@ -134,8 +134,11 @@ func (w *anthropicWire) complete(body []byte, r *llm.Request) ([]byte, error) {
 	for _, k := range sortedKeys(w.cfg.Extra) {
 		o.raw(k, w.cfg.Extra[k])
 	}
-	return o.done(), nil
+	return o.done(), nil, nil
 }
+
+// separable is false: neighbours share a message here, and the last one is marked.
+func (w *anthropicWire) separable() bool { return false }
 
 var ephemeral = []byte(`{"type":"ephemeral"}`)
 
@@ -221,29 +224,6 @@ func joinMessages(list []byte, r *llm.Request) ([]byte, error) {
 	}
 	out = markLast(append(out, ']'))
 	return append(out, "}]"...), nil
-}
-
-// elements calls f for each element of the array at the start of b, which must be valid JSON.
-func elements(b []byte, f func(value []byte) error) error {
-	i := skipSpace(b, 0)
-	if i >= len(b) || b[i] != '[' {
-		return fmt.Errorf("not a JSON array")
-	}
-	for i = skipSpace(b, i+1); i < len(b) && b[i] != ']'; i = skipSpace(b, i) {
-		if b[i] == ',' {
-			i++
-			continue
-		}
-		end, ok := skipValue(b, i)
-		if !ok || end == i {
-			return fmt.Errorf("not a JSON array")
-		}
-		if err := f(b[i:end]); err != nil {
-			return err
-		}
-		i = end
-	}
-	return nil
 }
 
 func appendBlock(out, block []byte, args map[string]string, failed map[string]bool) ([]byte, error) {

@@ -20,8 +20,11 @@ type wire interface {
 	generate(ctx context.Context, d doer, msgs []llms.MessageContent, opts []llms.CallOption) (*llms.ContentResponse, error)
 	// prepare puts a request into langchaingo's words, as far as those reach.
 	prepare(r *llm.Request) ([]llms.MessageContent, []llms.CallOption)
-	// complete turns the body that langchaingo built of r into the one to send.
-	complete(body []byte, r *llm.Request) ([]byte, error)
+	// separable reports whether each message is encoded by itself, so that those of the step before need not be again.
+	separable() bool
+	// complete turns the body that langchaingo built into the one to send for r. Where messages are separable, known are the
+	// first ones, which langchaingo was not given, and all of them are returned.
+	complete(body []byte, r *llm.Request, known [][]byte) (whole []byte, all [][]byte, err error)
 	// read consumes a stream until the reply's end.
 	read(ev *events, t *turn) error
 	// whole reads a reply that came in one piece.
@@ -55,10 +58,11 @@ type model struct {
 	last encoded // guarded by mu: a step encodes the same request two or three times
 }
 
-// encoded is a request and its bytes. Neither is changed once it is here.
+// encoded is a request, its bytes, and those of its messages where they are separable. None is changed once it is here.
 type encoded struct {
 	req  *llm.Request
 	body []byte
+	msgs [][]byte
 }
 
 // Info describes the model.
@@ -87,7 +91,13 @@ func (m *model) encode(r *llm.Request) ([]byte, error) {
 		return last.body, nil
 	}
 	kept := cloneRequest(r)
-	msgs, opts := m.wire.prepare(kept)
+	fresh := *kept // without the messages that begin the last request too
+	var known [][]byte
+	if m.wire.separable() && last.req != nil {
+		n := samePrefix(last.req.Messages, kept.Messages)
+		known, fresh.Messages = last.msgs[:n:n], kept.Messages[n:]
+	}
+	msgs, opts := m.wire.prepare(&fresh)
 	var body []byte
 	_, err := m.wire.generate(context.Background(), doerFunc(func(req *http.Request) (*http.Response, error) {
 		var err error
@@ -99,11 +109,12 @@ func (m *model) encode(r *llm.Request) ([]byte, error) {
 	if body == nil {
 		return nil, &llm.Error{Kind: llm.KindInvalid, Model: m.name, Message: "the request can't be encoded: " + m.safe(err.Error()), Err: err}
 	}
-	if body, err = m.wire.complete(body, kept); err != nil {
+	body, all, err := m.wire.complete(body, kept, known)
+	if err != nil {
 		return nil, &llm.Error{Kind: llm.KindInvalid, Model: m.name, Message: "the request can't be encoded: " + m.safe(err.Error()), Err: err}
 	}
 	m.mu.Lock()
-	m.last = encoded{kept, body}
+	m.last = encoded{kept, body, all}
 	m.mu.Unlock()
 	return body, nil
 }

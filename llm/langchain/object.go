@@ -25,7 +25,18 @@ func (o *object) num(key string, value int)    { o.raw(key, strconv.AppendInt(ni
 func (o *object) float(key string, v float64)  { o.raw(key, strconv.AppendFloat(nil, v, 'g', -1, 64)) }
 func (o *object) bool(key string, value bool)  { o.raw(key, strconv.AppendBool(nil, value)) }
 func (o *object) strs(key string, vs []string) { o.raw(key, quoteAll(vs)) }
-func (o *object) done() []byte                 { return append(o.b, '}') }
+func (o *object) list(key string, values [][]byte) {
+	o.raw(key, []byte{'['})
+	for i, v := range values {
+		if i > 0 {
+			o.b = append(o.b, ',')
+		}
+		o.b = append(o.b, v...)
+	}
+	o.b = append(o.b, ']')
+}
+
+func (o *object) done() []byte { return append(o.b, '}') }
 
 // quote returns s as a JSON string, without the escapes that only HTML needs.
 func quote(s string) []byte {
@@ -47,7 +58,10 @@ func quoteAll(vs []string) []byte {
 	return append(b, ']')
 }
 
-var errNotObject = errors.New("not a JSON object")
+var (
+	errNotObject = errors.New("not a JSON object")
+	errNotArray  = errors.New("not a JSON array")
+)
 
 // members calls f for each member of the object at the start of b, with the value as it stands. It trusts b to be valid
 // JSON, as an encoder's output is; f returning false ends the walk.
@@ -76,6 +90,29 @@ func members(b []byte, f func(key string, value []byte) bool) error {
 		}
 		if !f(string(key), b[i:end]) {
 			return nil
+		}
+		i = end
+	}
+	return nil
+}
+
+// elements calls f for each element of the array at the start of b, which must be valid JSON.
+func elements(b []byte, f func(value []byte) error) error {
+	i := skipSpace(b, 0)
+	if i >= len(b) || b[i] != '[' {
+		return errNotArray
+	}
+	for i = skipSpace(b, i+1); i < len(b) && b[i] != ']'; i = skipSpace(b, i) {
+		if b[i] == ',' {
+			i++
+			continue
+		}
+		end, ok := skipValue(b, i)
+		if !ok || end == i {
+			return errNotArray
+		}
+		if err := f(b[i:end]); err != nil {
+			return err
 		}
 		i = end
 	}

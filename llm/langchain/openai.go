@@ -2,6 +2,7 @@ package langchain
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
@@ -129,24 +130,38 @@ func (w *openaiWire) id(id string) string {
 	return strings.NewReplacer("-", "x", "_", "y").Replace(s[:9])
 }
 
+// oldReasoning matches the models for which langchaingo moves the system's words into the first message.
+var oldReasoning = regexp.MustCompile(`(?i)^o[13](-mini|-preview)?$`)
+
+func (w *openaiWire) separable() bool { return !oldReasoning.MatchString(w.cfg.Model) }
+
 // complete keeps langchaingo's messages and tools, and writes everything else itself.
-func (w *openaiWire) complete(body []byte, r *llm.Request) ([]byte, error) {
-	o := newObject(len(body) + 512 + len(r.Grammar))
+func (w *openaiWire) complete(body []byte, r *llm.Request, known [][]byte) ([]byte, [][]byte, error) {
+	size := len(body) + 512 + len(r.Grammar)
+	for _, msg := range known {
+		size += len(msg) + 1
+	}
+	o, all := newObject(size), known
+	var failed error
 	err := members(body, func(key string, value []byte) bool {
 		switch key {
 		case "model", "tools":
 			o.raw(key, unescapeHTML(value))
 		case "messages":
-			value = unescapeHTML(value)
-			if w.quirks.signatures {
-				value = withSignatures(value)
-			}
-			o.raw(key, value)
+			failed = elements(value, func(msg []byte) error {
+				msg = unescapeHTML(msg)
+				if w.quirks.signatures {
+					msg = withSignatures(msg)
+				}
+				all = append(all, bytes.Clone(msg)) // not all of the body is to be kept for it
+				return nil
+			})
+			o.list(key, all)
 		}
-		return true
+		return failed == nil
 	})
-	if err != nil {
-		return nil, fmt.Errorf("langchaingo's body: %w", err)
+	if err = cmp.Or(err, failed); err != nil {
+		return nil, nil, fmt.Errorf("langchaingo's body: %w", err)
 	}
 	o.bool("stream", true)
 	if w.quirks.usageFlag {
@@ -173,7 +188,7 @@ func (w *openaiWire) complete(body []byte, r *llm.Request) ([]byte, error) {
 	if r.Schema != nil {
 		format, err := w.format(r.Schema)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		o.raw("response_format", format)
 	}
@@ -183,7 +198,7 @@ func (w *openaiWire) complete(body []byte, r *llm.Request) ([]byte, error) {
 	for _, k := range sortedKeys(w.cfg.Extra) {
 		o.raw(k, w.cfg.Extra[k])
 	}
-	return o.done(), nil
+	return o.done(), all, nil
 }
 
 func sortedKeys(m map[string]json.RawMessage) []string {

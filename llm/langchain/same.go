@@ -43,6 +43,15 @@ func sameRequest(a, b *llm.Request) bool {
 		slices.EqualFunc(a.Messages, b.Messages, sameMessage) && slices.EqualFunc(a.Tools, b.Tools, sameTool)
 }
 
+// samePrefix counts the messages with which both conversations begin.
+func samePrefix(a, b []llm.Message) int {
+	n := 0
+	for n < min(len(a), len(b)) && sameMessage(a[n], b[n]) {
+		n++
+	}
+	return n
+}
+
 func sameMessage(a, b llm.Message) bool {
 	return a.Role == b.Role && a.CallID == b.CallID && a.IsError == b.IsError && a.Text == b.Text && slices.Equal(a.Calls, b.Calls)
 }
