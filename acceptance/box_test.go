@@ -1,6 +1,7 @@
 package acceptance_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -20,22 +21,22 @@ func TestMeasureInBoxes(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer box.Close()
-	if level := box.Report().Level; level < sandbox.LevelLandlock {
-		t.Skipf("no sandbox here: %s", box.Report().Fix)
-	}
 	ws := workdir(t)
 	cache := t.TempDir()
 	if err := os.WriteFile(filepath.Join(cache, "poison"), []byte("x"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	base := sandbox.Policy{Workspace: ws, Caches: map[string]string{cache: "/var/cache/run"}, Protect: []string{"in.txt"}}
+	base := sandbox.Policy{Workspace: ws, Caches: map[string]string{cache: "/cache/run"}, Protect: []string{"in.txt"}}
 	m := &acceptance.Measurer{Box: box, Scratch: t.TempDir()}
 	got, err := m.Measure(t.Context(), base, []goals.Probe{
 		{Name: "writes", Cmd: "echo changed > in.txt && mkdir -p sub && touch sub/x && cat in.txt"},
-		{Name: "fresh", Cmd: "cat in.txt; ls -A /var/cache/run /tmp ~; touch /var/cache/run/mine && echo writable"},
+		{Name: "fresh", Cmd: "cat in.txt; ls -A /cache/run /tmp ~; touch /cache/run/mine && echo writable"},
 		{Name: "offline", Cmd: "exec 3<>/dev/tcp/127.0.0.1/1 || echo refused; ls /sys/class/net 2>/dev/null | grep -v '^lo$'; true"},
 		{Name: "killed", Cmd: "sleep 60", Timeout: 1e9},
 	})
+	if errors.Is(err, sandbox.ErrUnavailable) {
+		t.Skipf("no sandbox here: %v", err)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
