@@ -36,14 +36,10 @@ const checkTimeout = 10 * time.Minute
 // check proves that the file can be given to bbolt: always its size and header, and after an unclean stop all of its
 // structure, the second time by bbolt itself in a process that may die of it.
 func (s *Store) check(unclean bool, command []string) error {
-	info, err := os.Stat(s.path())
-	if errors.Is(err, os.ErrNotExist) || err == nil && info.Size() == 0 {
-		return nil // bbolt makes it
-	}
-	if err != nil {
-		return err
-	}
 	fault, err := precheck(s.path())
+	if errors.Is(err, os.ErrNotExist) {
+		return nil // it is made
+	}
 	if err != nil {
 		return err
 	}
@@ -85,18 +81,11 @@ func (s *Store) check(unclean bool, command []string) error {
 // CheckFile checks the structure of a journal's file: first by our own reading of it, then by bbolt's. bbolt can take
 // the process down on a broken file, so it is meant for a process of its own.
 func CheckFile(path string) (err error) {
-	fault, err := precheck(path)
-	if err != nil {
-		return err
-	}
+	// One broken header of two is no fault here: whoever opens the file knows whether a commit can have been cut off.
 	if err := checkTree(path); err != nil {
 		return err
 	}
-	if err := checkWithBolt(path); err != nil {
-		return err
-	}
-	_ = fault // one damaged header of two: whoever opens the file decides
-	return nil
+	return checkWithBolt(path)
 }
 
 func checkWithBolt(path string) (err error) {

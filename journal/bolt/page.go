@@ -115,8 +115,9 @@ func readMeta(f io.ReaderAt, size int64) (m meta, fault string, err error) {
 	return m, fault, nil
 }
 
-// precheck checks the size and the headers of a file. fault is one broken header of the two: the file can be opened, but
-// its last commit may be lost.
+// precheck checks what bbolt trusts blindly: the size, the headers, the list of free pages, and the branch pages, of which
+// a wrong one could lead it round in circles. Leaf pages, all but a few of the file's, are not read. fault is one broken
+// header of the two: the file can be opened, but its last commit may be lost.
 func precheck(path string) (fault string, err error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -128,11 +129,10 @@ func precheck(path string) (fault string, err error) {
 		return "", err
 	}
 	m, fault, err := readMeta(f, info.Size())
-	if err != nil {
-		return "", damaged(path, err)
+	if err == nil {
+		err = (&tree{f: f, meta: m, seen: make(map[uint64]bool), light: true}).check()
 	}
-	t := tree{f: f, meta: m}
-	if err := t.ends(); err != nil {
+	if err != nil {
 		return "", damaged(path, err)
 	}
 	return fault, nil
@@ -172,6 +172,8 @@ type tree struct {
 	f    io.ReaderAt
 	meta meta
 	seen map[uint64]bool // pages in use
+	// light leaves out the leaf pages below a branch page, but for its first.
+	light bool
 }
 
 // page reads a page with what overflows from it.
@@ -208,25 +210,6 @@ func (t *tree) use(id uint64, p []byte) error {
 		t.seen[id+i] = true
 	}
 	return nil
-}
-
-// ends checks the two pages that bbolt trusts while it opens a file: the root and the list of free pages.
-func (t *tree) ends() error {
-	p, err := t.page(t.meta.root)
-	if err != nil {
-		return err
-	}
-	if f := flags(p); f != flagLeaf && f != flagBranch {
-		return fmt.Errorf("the root, page %d, has the flags %#x", t.meta.root, f)
-	}
-	if t.meta.freelist == noFreelist {
-		return nil
-	}
-	if p, err = t.page(t.meta.freelist); err != nil {
-		return err
-	}
-	_, err = t.free(p)
-	return err
 }
 
 // free returns the page numbers in the list of free pages p.
@@ -278,7 +261,7 @@ func (t *tree) check() error {
 		t.seen[id] = true
 	}
 	for id := range t.meta.highWater {
-		if !t.seen[id] {
+		if !t.seen[id] && !t.light {
 			return fmt.Errorf("page %d is neither used nor free", id)
 		}
 	}
@@ -343,13 +326,31 @@ func (t *tree) elements(id uint64, p, low, high []byte, depth int) error {
 			return fmt.Errorf("element %d of page %d has the flags %#x", i, id, fl)
 		}
 	}
-	for i, child := range children {
-		if !branch {
-			break
+	if !branch {
+		return nil
+	}
+	leaves := false
+	if t.light {
+		p, err := t.page(children[0])
+		if err != nil {
+			return err
 		}
+		leaves = flags(p) == flagLeaf // and then so are the others: all leaves are at one depth
+	}
+	for i, child := range children {
 		next := high
 		if i+1 < n {
 			next = keys[i+1]
+		}
+		if i > 0 && leaves {
+			if child < 2 || child >= t.meta.highWater {
+				return fmt.Errorf("page %d leads to page %d, beyond the end (%d)", id, child, t.meta.highWater)
+			}
+			if t.seen[child] {
+				return fmt.Errorf("page %d is used twice", child)
+			}
+			t.seen[child] = true
+			continue
 		}
 		if err := t.walk(child, keys[i], next, depth+1); err != nil {
 			return err

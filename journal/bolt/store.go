@@ -149,13 +149,15 @@ func (s *Store) open(o Options) (err error) {
 		return err
 	}
 	claimed = true
+	if _, err := os.Lstat(s.path()); errors.Is(err, fs.ErrNotExist) {
+		if err := s.make(); err != nil {
+			return err
+		}
+	}
 	if s.db, err = openDB(s.path()); err != nil {
 		return err
 	}
 	if err := s.prepare(); err != nil {
-		return err
-	}
-	if err := syncDir(s.dir); err != nil {
 		return err
 	}
 	if unclean {
@@ -172,33 +174,51 @@ func openDB(path string) (*bbolt.DB, error) {
 	return bbolt.Open(path, 0o600, &bbolt.Options{Timeout: time.Second, FreelistType: bbolt.FreelistMapType})
 }
 
-// prepare makes the buckets of a new file, refuses one of another format, and compacts one that is mostly free pages.
-func (s *Store) prepare() error {
-	var have string
-	err := s.db.View(func(tx *bbolt.Tx) error {
-		if b := tx.Bucket(bucketMeta); b != nil {
-			have = string(b.Get(keyFormat))
+// make makes a new file under another name, so that an empty or half-made file always is damage.
+func (s *Store) make() error {
+	tmp := s.path() + ".new"
+	if err := remove(tmp); err != nil {
+		return err
+	}
+	db, err := openDB(tmp)
+	if err != nil {
+		return errors.Join(err, remove(tmp))
+	}
+	err = db.Update(func(tx *bbolt.Tx) error {
+		for _, name := range buckets {
+			if _, err := tx.CreateBucket(name); err != nil {
+				return err
+			}
+		}
+		return tx.Bucket(bucketMeta).Put(keyFormat, []byte(format))
+	})
+	if err = errors.Join(err, db.Close()); err != nil {
+		return errors.Join(err, remove(tmp))
+	}
+	if err := os.Rename(tmp, s.path()); err != nil {
+		return err
+	}
+	return syncDir(s.dir)
+}
+
+// prepare refuses a file of another format, and compacts one that is mostly free pages.
+func (s *Store) prepare() (err error) {
+	defer guard(s.path(), &err)()
+	err = s.db.View(func(tx *bbolt.Tx) error {
+		for _, name := range buckets {
+			if tx.Bucket(name) == nil {
+				return fmt.Errorf("%s is no journal: it has no bucket %q", s.path(), name)
+			}
+		}
+		if have := tx.Bucket(bucketMeta).Get(keyFormat); string(have) != format {
+			return fmt.Errorf("%s has the format %.20q, this program knows %s: use a newer agentd", s.path(), have, format)
 		}
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	switch have {
-	case format:
-		return s.compactIfSparse()
-	case "":
-	default:
-		return fmt.Errorf("%s has the format %.20q, this program knows %s: use a newer agentd", s.path(), have, format)
-	}
-	return s.db.Update(func(tx *bbolt.Tx) error {
-		for _, name := range buckets {
-			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
-				return err
-			}
-		}
-		return tx.Bucket(bucketMeta).Put(keyFormat, []byte(format))
-	})
+	return s.compactIfSparse()
 }
 
 // Close ends all watches, waits for appends that were accepted, and closes the file.
