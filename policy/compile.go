@@ -225,6 +225,7 @@ var fieldsOf = func() map[string][]string {
 		}
 	}
 	add(reflect.TypeFor[ProbeResult]())
+	add(reflect.TypeFor[env]())
 	return m
 }()
 

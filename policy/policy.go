@@ -1,4 +1,5 @@
-// Package policy decides by rules whether a call may run: allow, ask a person, or deny.
+// Package policy decides by rules whether a call may run: allow, ask a person, or deny. Its typed expressions are also the
+// conditions of goals and acceptance.
 package policy
 
 import "agentd/tools/args"
