@@ -124,7 +124,7 @@ type TaskStarted struct {
 type ModelAsked struct {
 	Call     string  `json:"call"` // id, unique in the run
 	Task     string  `json:"task,omitempty"`
-	Purpose  string  `json:"purpose"` // plan, step, revise, summary
+	Purpose  string  `json:"purpose"` // plan, check, step
 	Step     int     `json:"step"`    // the run's step count with this one
 	Model    string  `json:"model"`
 	BodyHash string  `json:"body_hash"` // sha256 of the exact bytes, hex
@@ -248,6 +248,7 @@ type Check struct {
 	Killed  string `json:"killed,omitempty"`
 	Output  string `json:"output,omitempty"` // its end
 	Vacuous bool   `json:"vacuous,omitempty"`
+	Note    string `json:"note,omitempty"` // about how it was measured
 	Ms      int64  `json:"ms"`
 }
 

@@ -190,9 +190,10 @@ func (s *State) apply(e Event, r Record) {
 	case TaskFinished:
 		s.taskFinished(e, r.Time)
 	case CheckFinished:
-		if e.Phase == "base" {
+		switch e.Phase {
+		case "base":
 			s.Base = &e
-		} else {
+		case "final":
 			s.Final, s.Measured = &e, s.Measured+1
 		}
 	case MessageSent:

@@ -61,18 +61,17 @@ var planSchema = json.RawMessage(`{"type":"object","properties":{` +
 	`"checks":{"type":"array","items":{"type":"object","properties":{"name":{"type":"string"},"cmd":{"type":"string"}},` +
 	`"required":["name","cmd"],"additionalProperties":false}}},"required":["tasks","checks"],"additionalProperties":false}`)
 
-// smallSchema asks a small model for no more than it can get right: one to four tasks in order, and checks.
+// smallSchema asks a small model for no more than it can get right: one to four tasks in order.
 var smallSchema = json.RawMessage(`{"type":"object","properties":{` +
 	`"tasks":{"type":"array","minItems":1,"maxItems":4,"items":{"type":"object","properties":{` +
-	`"id":{"type":"string","maxLength":24},"do":{"type":"string","maxLength":300}},"required":["id","do"],"additionalProperties":false}},` +
-	`"checks":{"type":"array","maxItems":3,"items":{"type":"object","properties":{"name":{"type":"string","maxLength":24},"cmd":{"type":"string","maxLength":200}},` +
-	`"required":["name","cmd"],"additionalProperties":false}}},"required":["tasks","checks"],"additionalProperties":false}`)
+	`"id":{"type":"string","maxLength":24},"do":{"type":"string","maxLength":400}},"required":["id","do"],"additionalProperties":false}}},` +
+	`"required":["tasks"],"additionalProperties":false}`)
 
 // Prompt asks for a plan.
 func Prompt(in Input) *llm.Request {
 	system, schema, maxOut := planPrompt, planSchema, 3000
 	if in.Small {
-		system, schema, maxOut = planSmallPrompt, smallSchema, 500
+		system, schema, maxOut = planSmallPrompt, smallSchema, 600
 	}
 	return &llm.Request{
 		Messages:  []llm.Message{{Role: llm.System, Text: system}, {Role: llm.User, Text: brief(in)}},

@@ -165,3 +165,9 @@ func (c *Command) check() error {
 	}
 	return nil
 }
+
+// Check reports what is wrong with the rules, as Run would: a *PolicyError.
+func (n Net) Check() error {
+	_, err := planNet(n)
+	return err
+}

@@ -1,0 +1,85 @@
+# Every target works on a fresh machine: what a target needs beyond Go and make, it installs or names.
+GOAL      ?= find the five largest files below here and write a table of them to report.md
+WORKSPACE ?=
+CACHE     ?= $(or $(AGENTD_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/agentd)
+SEEDS     ?= 3
+
+STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+BENCHSTAT   = golang.org/x/perf/cmd/benchstat@latest
+
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+STATIC   = CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)'
+SOURCES := $(shell find . -name '*.go' -not -name '*_test.go' -not -path './.git/*') $(shell find . -path './*/prompts/*' -o -name '*.s' -o -name '*.yaml' -o -name '*.json' -o -name 'go.mod') 
+
+.PHONY: run build test check setup test-crash test-sandbox test-browser test-model test-memory test-goals fuzz bench clean
+
+## run: install what is missing, build, start the daemon and run GOAL (in WORKSPACE, or a fresh folder)
+run: bin/.built
+	@GOAL='$(subst ','\'',$(GOAL))' WORKSPACE='$(WORKSPACE)' scripts/run.sh
+
+## build: agentd, agentctl and agentmodel into bin/
+build: bin/.built
+
+bin/.built: $(SOURCES)
+	@mkdir -p bin
+	$(STATIC) -o bin/agentd ./cmd/agentd
+	$(STATIC) -o bin/agentctl ./cmd/agentctl
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o bin/agentmodel ./cmd/agentmodel
+	@touch $@
+
+## test: everything that needs no network, GPU or model download, with the race detector
+test: bin/.built
+	@scripts/need.sh gcc:gcc git:git python3:python3
+	go test -race ./...
+
+## check: gofmt, vet, staticcheck, import rules
+check: $(CACHE)/bin/staticcheck
+	@bad=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$bad" ]; then echo "gofmt -w $$bad"; exit 1; fi
+	go vet ./...
+	$(CACHE)/bin/staticcheck ./...
+	go test -count=1 -run 'TestImports|TestPackageComments' .
+
+$(CACHE)/bin/staticcheck:
+	GOFLAGS= GOBIN=$(CACHE)/bin go install $(STATICCHECK)
+
+$(CACHE)/bin/benchstat:
+	GOFLAGS= GOBIN=$(CACHE)/bin go install $(BENCHSTAT)
+
+clean:
+	rm -rf bin
+
+## test-crash: kill -9 at every event boundary and at random moments
+test-crash: bin/.built
+	go test -count=1 -timeout 15m ./cmd/agentd/crashtest
+
+## test-sandbox: the abuse suite and the works suite, as root and as an ordinary user
+test-sandbox:
+	CGO_ENABLED=0 go test -count=1 -timeout 15m ./sandbox/...
+
+## test-memory: crash safety of the memory store, at length
+test-memory:
+	MEMORY_KILLS=500 go test -count=1 -timeout 10m -run 'Crash|Kill' ./memory/...
+
+## test-goals: the ten goals of evals/ through a scripted model
+test-goals: bin/.built
+	go run ./evals -scripted -seeds 1 -floor 10
+
+## test-model: the embedded model's bars, and the ten goals on it (SEEDS of each; fails below FLOOR)
+FLOOR ?= 15
+test-model: bin/.built
+	@scripts/need.sh npm:npm python3:python3 pip3:python3-pip
+	bin/agentctl model pull
+	AGENTD_TEST_MODEL=1 go test -count=1 -timeout 20m ./llm/local/...
+	go run ./evals -model local -seeds $(SEEDS) -floor $(FLOOR)
+
+## fuzz: every fuzz target for 20 s
+fuzz:
+	@for pkg in $$(go list ./...); do \
+		for f in $$(go test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+			go test -run '^$$' -fuzz "^$$f$$" -fuzztime 20s $$pkg || exit 1; \
+		done; \
+	done
+
+## bench: Go benchmarks, in the form that benchstat reads
+bench:
+	go test -run '^$$' -bench . -benchmem -count 3 ./...

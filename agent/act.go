@@ -1,0 +1,321 @@
+package agent
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"agentd/journal"
+	"agentd/llm"
+	"agentd/policy"
+	"agentd/tools"
+	"agentd/tools/args"
+)
+
+// move is one thing a reply asks for: a call, the end of the task, or something unusable.
+type move struct {
+	call   journal.Call
+	args   args.Args // nil when unusable
+	tool   tools.Tool
+	effect tools.Effect
+	wrong  string // why it is unusable
+	finish *args.Finish
+}
+
+// parse reads a reply's moves. It is a pure function of the reply, so that a restarted driver reads the same.
+func (d *driver) parse(asked journal.ModelAsked, reply *llm.Reply) []move {
+	style := d.style(asked.Model)
+	if reply.Stop == llm.StopLength {
+		return []move{muddle(asked, 0, "", fmt.Sprintf("Your reply was cut off at %d tokens. Do less at once: write long files in parts.", asked.MaxOut))}
+	}
+	if style == llm.StyleFenced {
+		return []move{d.parseFenced(asked, reply.Text)}
+	}
+	if len(reply.Calls) == 0 {
+		if strings.TrimSpace(reply.Text) == "" {
+			return []move{muddle(asked, 0, "", "Your reply was empty. Call a tool, or say what the result is.")}
+		}
+		return []move{{finish: &args.Finish{Result: reply.Text}, call: d.callOf(asked, 0, "finish", "", nil)}}
+	}
+	moves := make([]move, 0, len(reply.Calls))
+	for i, c := range reply.Calls {
+		m := d.decode(asked, i, c.Name, c.ID, []byte(c.Args))
+		moves = append(moves, m)
+		if m.finish != nil {
+			break
+		}
+	}
+	return moves
+}
+
+func (d *driver) callOf(asked journal.ModelAsked, i int, tool, ref string, raw json.RawMessage) journal.Call {
+	return journal.Call{ID: fmt.Sprintf("%s.%d", asked.Call, i), Task: asked.Task, Tool: tool, Args: raw, Ref: ref, From: asked.Call}
+}
+
+func muddle(asked journal.ModelAsked, i int, ref, wrong string) move {
+	return move{call: journal.Call{ID: fmt.Sprintf("%s.%d", asked.Call, i), Task: asked.Task, Ref: ref, From: asked.Call}, wrong: wrong}
+}
+
+// decode checks one call's name and arguments.
+func (d *driver) decode(asked journal.ModelAsked, i int, name, ref string, raw []byte) move {
+	tool := d.set.Lookup(name)
+	if tool == nil {
+		return muddle(asked, i, ref, fmt.Sprintf("There is no tool %q. The tools are: %s.", clip(name, 60), strings.Join(d.set.Names(), ", ")))
+	}
+	a, err := tool.Decode(raw)
+	if err != nil {
+		m := muddle(asked, i, ref, clip(err.Error(), 1000))
+		m.call.Tool = name
+		return m
+	}
+	canon, err := json.Marshal(a)
+	if err != nil {
+		return muddle(asked, i, ref, err.Error())
+	}
+	m := move{call: d.callOf(asked, i, name, ref, canon), args: a, tool: tool, effect: tool.Effect(a)}
+	if f, ok := a.(args.Finish); ok {
+		m.finish = &f
+	}
+	return m
+}
+
+// act carries out a reply's moves in order. settle, when not nil, journals the reply itself in the first commit. The last
+// result waits for the next ModelAsked, so that a step costs two commits.
+func (d *driver) act(ctx context.Context, id string, asked journal.ModelAsked, moves []move, settle journal.Event) (done bool, err error) {
+	var pending []journal.Event
+	if settle != nil {
+		pending = append(pending, settle)
+	}
+	for _, m := range moves {
+		if m.finish != nil {
+			return true, d.end(ctx, id, m, pending)
+		}
+		if pending, err = d.carryOut(ctx, id, m, pending); err != nil {
+			return false, err
+		}
+	}
+	return d.step(ctx, id, pending)
+}
+
+// end finishes a task by the agent's own word.
+func (d *driver) end(ctx context.Context, id string, m move, pending []journal.Event) error {
+	return d.led.do(ctx, func(t *tx) error {
+		t.add(pending...)
+		t.add(journal.ToolFinished{Call: m.call, Status: journal.ToolOK, Head: clip(m.finish.Result, 8000)})
+		e := journal.TaskFinished{Task: id, OK: !m.finish.Failed, Result: clip(m.finish.Result, 8000)}
+		if m.finish.Failed {
+			e.Result, e.Reason = "", clip("the agent says that it can't be done: "+m.finish.Result, 2000)
+		}
+		t.add(e)
+		return nil
+	})
+}
+
+// carryOut brings one call from wherever it stands to its result, which it returns as the events to append next.
+func (d *driver) carryOut(ctx context.Context, id string, m move, pending []journal.Event) ([]journal.Event, error) {
+	var finished, running bool
+	var try int
+	for first := true; ; first = false {
+		if !first {
+			pending = nil
+		}
+		if err := d.prepareWrite(ctx, m); err != nil {
+			return nil, err
+		}
+		var wait, gated bool
+		err := d.led.do(ctx, func(t *tx) error {
+			finished, running, wait, gated, try = false, false, false, false, 1
+			t.add(pending...)
+			c := t.ToolCall(m.call.ID)
+			switch {
+			case c != nil && c.Finished != nil:
+				finished = true
+				return nil
+			case t.Paused != nil && !t.Paused.Parked, t.Cancel:
+				gated = true
+				return nil
+			case c != nil && c.Answer != nil:
+				return d.answered(t, m, c, &running, &finished, &try)
+			case c != nil && c.Asked != nil:
+				wait = true
+				return nil
+			case c != nil && c.Started != nil:
+				running, try = true, c.Started.Try+1
+				t.add(journal.ToolStarted{Call: m.call, Effect: c.Started.Effect, Egress: c.Started.Egress, Verdict: c.Started.Verdict, Try: try})
+				return nil
+			}
+			return d.judge(t, id, m, &running, &finished, &wait)
+		})
+		switch {
+		case err != nil:
+			return nil, err
+		case finished:
+			return nil, nil
+		case running:
+			return []journal.Event{d.perform(ctx, m)}, ctxErr(ctx)
+		case gated:
+			err = d.gate(ctx)
+		case wait:
+			err = d.led.wait(ctx, func(s *journal.State) bool { return s.Asks[m.call.ID] == nil })
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+}
+
+func ctxErr(ctx context.Context) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return nil
+}
+
+// judge decides about a new call: refuse, ask, or start.
+func (d *driver) judge(t *tx, id string, m move, running, finished, wait *bool) error {
+	refuse := func(rule, head string) {
+		t.add(journal.ToolFinished{Call: m.call, Status: journal.ToolRefused, Exit: -1, Head: head, Rule: rule})
+		*finished = true
+	}
+	if m.wrong != "" {
+		refuse(ruleMuddle, m.wrong)
+		return nil
+	}
+	if h := look(t.Tasks[id]); h.same >= 2 && h.key == callKey(m.call.Tool, m.call.Args) {
+		refuse(ruleLoop, "This very call gave the same result twice in a row. It is not run again: do something else, or finish if the task is done.")
+		return nil
+	}
+	egress := m.effect == tools.Once && len(t.Start.Net) > 0
+	v := d.cfg.Policy.Decide(policy.Call{
+		Args: m.args, Effect: string(m.effect), Egress: egress, Sandboxed: true, Workspace: t.Start.Workspace, Goal: t.Start.Goal.Name,
+	})
+	verdict := journal.Verdict{Do: string(v.Do), Rule: v.Rule, Why: v.Why}
+	start := journal.ToolStarted{Call: m.call, Effect: string(m.effect), Egress: egress, Verdict: verdict, Try: 1}
+	switch v.Do {
+	case policy.Allow:
+		t.add(start)
+		*running = true
+	case policy.Deny:
+		refuse(v.Rule, "Denied by policy: "+v.Why)
+	default:
+		t.add(journal.ToolAsked{Call: m.call, Ask: journal.AskTool, Verdict: verdict, Effect: string(m.effect)})
+		switch {
+		case t.Start.Yes:
+			t.add(journal.AskAnswered{Ask: m.call.ID, Answer: "allow", By: "--yes"}, start)
+			*running = true
+		case t.Start.DenyAsks:
+			t.add(journal.AskAnswered{Ask: m.call.ID, Answer: "deny", By: "unattended", Reason: "nobody can answer in this run"})
+			refuse(v.Rule, "Denied: "+v.Why+", and nobody can answer in this run.")
+		default:
+			if !t.Start.Attended {
+				t.add(journal.Paused{By: "agentd", Reason: "a person must answer: " + v.Why, Parked: true})
+			}
+			*wait = true
+		}
+	}
+	return nil
+}
+
+// answered goes on with a call about which a person decided.
+func (d *driver) answered(t *tx, m move, c *journal.ToolCall, running, finished *bool, try *int) error {
+	a := c.Answer
+	done := func(status journal.ToolStatus, head string) {
+		t.add(journal.ToolFinished{Call: m.call, Status: status, Exit: -1, Head: head, Rule: "answer"})
+		*finished = true
+	}
+	start := journal.ToolStarted{Call: m.call, Effect: c.Asked.Effect, Verdict: c.Asked.Verdict, Try: 1, Egress: len(t.Start.Net) > 0 && m.effect == tools.Once}
+	if c.Started != nil {
+		start = *c.Started
+		start.Try++
+	}
+	*try = start.Try
+	reason := strings.TrimSuffix(": "+a.Reason, ": ")
+	switch a.Answer {
+	case "allow", "again":
+		t.add(start)
+		*running = true
+	case "deny":
+		done(journal.ToolRefused, "A person denied this call"+reason)
+	case "done":
+		done(journal.ToolOK, "This call was cut off by a crash; a person says that it took effect"+reason)
+	case "skip":
+		done(journal.ToolInDoubt, "This call was cut off by a crash; a person says to go on without it"+reason)
+	default:
+		return end(journal.StatusInternalErr, "ask %s has the unknown answer %q", a.Ask, a.Answer)
+	}
+	return nil
+}
+
+// perform runs a started call and returns its result. A tool that panics gives a failure, not a crash.
+func (d *driver) perform(ctx context.Context, m move) journal.ToolFinished {
+	start := time.Now()
+	res, err := d.runTool(ctx, m)
+	e := journal.ToolFinished{Call: m.call, Status: journal.ToolFailed, Exit: -1, Ms: time.Since(start).Milliseconds()}
+	switch {
+	case ctx.Err() != nil:
+		e.Status, e.Head = journal.ToolCanceled, "cancelled"
+		return e
+	case err != nil:
+		e.Head = "the tool failed: " + clip(err.Error(), 2000)
+		e.Bytes = int64(len(e.Head))
+		return e
+	}
+	defer res.Output.Close()
+	e.Exit, e.Killed, e.Level, e.Changed = res.Exit, res.Killed, res.Level, res.Changed
+	e.Head, e.Tail, e.Bytes = valid(res.Output.Head()), valid(res.Output.Tail()), res.Output.Len()
+	if res.OK {
+		e.Status = journal.ToolOK
+	}
+	f, err := res.Output.Spilled()
+	if err == nil && f != nil {
+		e.Blob, _, err = d.cfg.Store.PutBlob(ctx, d.run, io.LimitReader(f, maxBlob))
+	}
+	if err != nil {
+		d.log.Warn("output not kept", "run", d.run, "call", m.call.ID, "err", err)
+	}
+	return e
+}
+
+// maxBlob bounds the output that is kept of one call.
+const maxBlob = 64 << 20
+
+func (d *driver) runTool(ctx context.Context, m move) (res tools.Result, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("tool %s panicked: %v", m.call.Tool, r)
+			d.log.Error("tool panicked", "tool", m.call.Tool, "panic", r)
+		}
+	}()
+	env := tools.Env{Box: d.cfg.Box, Policy: d.boxPolicy(), Root: d.root, Protect: d.protected, Call: m.call.ID}
+	res, err = m.tool.Run(ctx, env, m.args)
+	if err == nil && res.Output == nil {
+		res.Output = tools.Text("")
+	}
+	return res, err
+}
+
+// prepareWrite waits for the snapshot before the first call that could write.
+func (d *driver) prepareWrite(ctx context.Context, m move) error {
+	if m.wrong != "" || m.effect == tools.Read {
+		return nil
+	}
+	return d.snapshotted(ctx)
+}
+
+// valid makes text fit for JSON and prompts.
+func valid(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
+
+var errNoRoot = errors.New("the workspace can't be opened")
+
+func openRoot(ws string) (*os.Root, error) {
+	r, err := os.OpenRoot(ws)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %v", errNoRoot, err)
+	}
+	return r, nil
+}

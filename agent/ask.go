@@ -1,0 +1,243 @@
+package agent
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"agentd/journal"
+	"agentd/llm"
+	"agentd/sandbox"
+)
+
+// question is one thing asked of a model.
+type question struct {
+	task, purpose string
+	before        []journal.Event // appended in the same commit as ModelAsked
+	build         func(*journal.State, llm.Info) (*llm.Request, error)
+}
+
+// answered is a reply that is not yet in the journal: settle must be the next event of the run's call, in the commit of
+// whatever is done with the reply.
+type answered struct {
+	journal.ModelAsked
+	settle journal.Event
+}
+
+// Bounds of one question.
+const (
+	maxTries    = 5                // calls of one model
+	baseDelay   = time.Second / 2  // first wait between tries; doubles
+	maxDelay    = 30 * time.Second // and stops here
+	maxPatience = time.Minute      // longest Retry-After that is waited for
+	minOut      = 256              // tokens; a reply bounded lower is of no use
+)
+
+// ask makes one model call durable, makes it, and tries again or elsewhere while the failure allows it. Every try is
+// an event with its reservation: no call is made whose worst case doesn't fit the budget.
+func (d *driver) ask(ctx context.Context, q question) (*llm.Reply, *answered, error) {
+	link := d.current()
+	for try := 1; ; try++ {
+		model := d.models[link]
+		asked, req, err := d.reserve(ctx, q, model, try)
+		if err != nil {
+			return nil, nil, err
+		}
+		q.before = nil
+		if q.purpose == "step" {
+			d.prepareBox()
+		}
+		start := time.Now()
+		reply, err := llm.Collect(model.Stream(ctx, req), d.deltas.sink(asked))
+		ms := time.Since(start).Milliseconds()
+		if err == nil {
+			return reply, &answered{asked, settlement(asked, model.Info(), reply, ms)}, nil
+		}
+		if ctx.Err() != nil {
+			return nil, nil, context.Cause(ctx) // settled at the end of the run, or by the next driver
+		}
+		e := llm.AsError(err)
+		d.deltas.reset(asked)
+		if err := d.led.do(ctx, func(t *tx) error { t.add(failure(asked, e, ms)); return nil }); err != nil {
+			return nil, nil, err
+		}
+		d.log.Info("model call failed", "run", d.run, "model", asked.Model, "try", try, "err", e)
+		switch {
+		case e.Kind == llm.KindContext && try < maxTries:
+			// the next render is smaller: it counts these failures
+		case e.Retryable() && try < maxTries && e.RetryAfter <= maxPatience && (link+1 == len(d.models) || try < 2):
+			if err := sleep(ctx, delay(try, e.RetryAfter)); err != nil {
+				return nil, nil, err
+			}
+		case e.Failover() && link+1 < len(d.models):
+			link, try = d.failover(link), 0
+			if err := d.note(ctx, "model", q.task, "%s: going on with %s", e, d.models[link].Info().Name); err != nil {
+				return nil, nil, err
+			}
+		default:
+			return nil, nil, providerEnd(e)
+		}
+	}
+}
+
+// prepareBox sets up the next command's box while the model thinks, where the sandbox can.
+func (d *driver) prepareBox() {
+	if p, ok := d.cfg.Box.(interface{ Prepare(sandbox.Policy) }); ok {
+		p.Prepare(d.boxPolicy())
+	}
+}
+
+// reserve appends ModelAsked for the request that build makes of the state at that very moment.
+func (d *driver) reserve(ctx context.Context, q question, model llm.Model, try int) (asked journal.ModelAsked, req *llm.Request, err error) {
+	info := model.Info()
+	err = d.led.do(ctx, func(t *tx) error {
+		t.add(q.before...)
+		if t.Paused != nil || t.Cancel {
+			return errNotNow
+		}
+		var err error
+		if req, err = q.build(t.State, info); err != nil {
+			return err
+		}
+		if info.MaxOut > 0 {
+			req.MaxTokens = min(req.MaxTokens, info.MaxOut)
+		}
+		body, err := model.Encode(req)
+		if err != nil {
+			return fmt.Errorf("encode the request: %w", err)
+		}
+		prompt := llm.CountTokens(string(body))
+		if req.MaxTokens, err = fit(t.State, info, prompt, req.MaxTokens); err != nil {
+			return err
+		}
+		if body, err = model.Encode(req); err != nil {
+			return fmt.Errorf("encode the request: %w", err)
+		}
+		step := t.Spent.Steps
+		if try == 1 {
+			step++
+		}
+		if t.Budget.Steps > 0 && step > t.Budget.Steps {
+			return end(journal.StatusBudget, "budget.steps: all %d steps are used", t.Budget.Steps)
+		}
+		sum := sha256.Sum256(body)
+		tokens, usd, _ := llm.Worst(info, prompt, req.MaxTokens)
+		asked = journal.ModelAsked{
+			Call: fmt.Sprintf("m%d", t.Spent.Calls+1), Task: q.task, Purpose: q.purpose, Step: step, Model: info.Name,
+			BodyHash: hex.EncodeToString(sum[:]), Body: len(body), Prompt: prompt, MaxOut: req.MaxTokens,
+			Reserved: tokens, USD: usd, Try: try,
+		}
+		if req.Temperature != nil {
+			asked.Temp = *req.Temperature
+		}
+		t.add(asked)
+		return nil
+	})
+	if errors.Is(err, errNotNow) {
+		if err = d.gate(ctx); err == nil {
+			return d.reserve(ctx, q, model, try)
+		}
+	}
+	return asked, req, err
+}
+
+// errNotNow undoes a decision because the run was paused or cancelled in between.
+var errNotNow = errors.New("the run is paused")
+
+// fit returns how many tokens a reply may have so that the call's worst case fits what is left, or the outcome that the
+// budget dictates.
+func fit(s *journal.State, info llm.Info, prompt, maxOut int) (int, error) {
+	if s.Budget.Tokens > 0 {
+		left := s.Budget.Tokens - s.Spent.Tokens
+		if left < int64(prompt+min(minOut, maxOut)) {
+			return 0, end(journal.StatusBudget, "budget.tokens: the next call needs up to %d tokens, %d of %d are left", prompt+maxOut, max(0, left), s.Budget.Tokens)
+		}
+		maxOut = int(min(int64(maxOut), left-int64(prompt)))
+	}
+	_, usd, priced := llm.Worst(info, prompt, maxOut)
+	if !priced {
+		if s.Start.Goal.Budget.USD > 0 {
+			return 0, end(journal.StatusBudget, "budget.usd: the price of %s is unknown, so no call of it fits a money limit; set its price or drop the limit", info.Name)
+		}
+		return maxOut, nil
+	}
+	left := s.Budget.USD - s.Spent.USD
+	if s.Budget.USD <= 0 || usd <= left {
+		return maxOut, nil
+	}
+	if info.Price.Completion > 0 {
+		_, bare, _ := llm.Worst(info, prompt, 0)
+		if out := int((left - bare) / info.Price.Completion * 1e6); out >= minOut {
+			return min(out, maxOut), nil
+		}
+	}
+	return 0, end(journal.StatusBudget, "budget.usd: the next call costs up to $%.4f, $%.4f of $%.2f are left", usd, max(0, left), s.Budget.USD)
+}
+
+// settlement charges a reply by its usage, or by what was reserved where the provider counts nothing.
+func settlement(asked journal.ModelAsked, info llm.Info, reply *llm.Reply, ms int64) journal.Event {
+	e := journal.ModelReplied{Call: asked.Call, Reply: reply, Used: asked.Reserved, USD: asked.USD, Ms: ms}
+	if n := reply.Usage.Prompt + reply.Usage.Completion; n > 0 {
+		e.Used = int64(n)
+		e.USD, _ = llm.Cost(info, reply.Usage)
+	}
+	return e
+}
+
+// failure charges a call that gave no reply: nothing where the provider refused it, else its worst case.
+func failure(asked journal.ModelAsked, e *llm.Error, ms int64) journal.Event {
+	r := journal.ModelReplied{Call: asked.Call, Err: clip(e.Error(), 500), Class: e.Kind, Ms: ms}
+	switch e.Kind {
+	case llm.KindAuth, llm.KindRate, llm.KindOverload, llm.KindContext, llm.KindInvalid, llm.KindConnect:
+	default:
+		r.Used, r.USD = asked.Reserved, asked.USD
+	}
+	return r
+}
+
+func providerEnd(e *llm.Error) error {
+	reason := e.Error()
+	if e.Hint != "" {
+		reason += ". " + e.Hint
+	}
+	return end(journal.StatusProvider, "%s", reason)
+}
+
+// delay is how long to wait before the next try: exponential with full jitter above half, and never less than was asked for.
+func delay(try int, retryAfter time.Duration) time.Duration {
+	d := min(maxDelay, baseDelay<<(try-1))
+	d = d/2 + rand.N(d/2+1)
+	return max(d, retryAfter)
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// current is the model of the chain that answers now.
+func (d *driver) current() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.link
+}
+
+// failover moves the run on from a failed model; of several tasks that saw it fail, one moves it.
+func (d *driver) failover(from int) int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.link == from {
+		d.link++
+	}
+	return d.link
+}

@@ -1,0 +1,176 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"agentd/acceptance"
+	"agentd/goals"
+	"agentd/journal"
+)
+
+// measureBase measures proposed criteria before the first tool call: one that holds already proves nothing, and neither does a
+// script that bash can't read. counts: at least one is left.
+func (d *driver) measureBase(ctx context.Context, probes []goals.Probe, revision int) (e journal.CheckFinished, counts bool, err error) {
+	results, err := d.cfg.Measure(ctx, d.boxPolicy(), probes)
+	if err != nil {
+		return e, false, fmt.Errorf("measure criteria: %w", err)
+	}
+	checks := journaled(results)
+	for i, c := range checks {
+		checks[i].Vacuous = c.OK || c.Exit == 2 && strings.Contains(c.Output, "syntax error")
+		counts = counts || !checks[i].Vacuous
+	}
+	return journal.CheckFinished{Phase: "base", Checks: checks, OK: counts, Revision: revision}, counts, nil
+}
+
+// measureFinal measures the criteria when all tasks are done and all boxes dead, and ends or revises the run.
+func (d *driver) measureFinal(ctx context.Context) error {
+	e, self, err := d.judgeWork(ctx)
+	if err != nil {
+		return err
+	}
+	if e == nil {
+		return end(journal.StatusUnverified, "the work is finished; nothing measured it: no check was given, and the planner proposed none that could fail")
+	}
+	var measured int
+	if err := d.led.do(ctx, func(t *tx) error { t.add(*e); measured = t.Measured; return nil }); err != nil {
+		return err
+	}
+	if e.OK {
+		return d.accept(ctx, self)
+	}
+	most := maxMeasures
+	if self {
+		most = maxSelfMeasures // the check itself may be wrong
+	}
+	var failing []journal.Check
+	for _, c := range e.Checks {
+		if !c.OK {
+			failing = append(failing, c)
+		}
+	}
+	if measured >= most {
+		return end(journal.StatusUnmet, "%s (measured %d times)", unmet(*e), measured)
+	}
+	return d.reviseUnmet(ctx, failing)
+}
+
+// measureLast measures once more when the run must end for another reason; met criteria win over it.
+func (d *driver) measureLast(ctx context.Context, cause error) error {
+	e, self, err := d.judgeWork(ctx)
+	if err != nil || e == nil {
+		return errors.Join(cause, err)
+	}
+	if err := d.led.do(ctx, func(t *tx) error { t.add(*e); return nil }); err != nil {
+		return err
+	}
+	if e.OK {
+		return d.accept(ctx, self)
+	}
+	return cause
+}
+
+// judgeWork measures the criteria that count; nil when there is none.
+func (d *driver) judgeWork(ctx context.Context) (e *journal.CheckFinished, self bool, err error) {
+	var probes []goals.Probe
+	var require []string
+	var rev int
+	if err := d.led.view(ctx, func(s *journal.State) {
+		probes, require, rev = criteria(s), s.Start.Goal.Require, s.Plan.Revision
+		self = len(s.Start.Goal.Probes) == 0
+	}); err != nil || len(probes) == 0 {
+		return nil, false, err
+	}
+	if self {
+		require = nil
+		for _, p := range probes {
+			require = append(require, p.Name+".exit == 0")
+		}
+	}
+	results, err := d.cfg.Measure(ctx, d.boxPolicy(), probes)
+	if err != nil {
+		return nil, false, fmt.Errorf("measure criteria: %w", err)
+	}
+	v, err := acceptance.Decide(require, results)
+	if err != nil {
+		return nil, false, fmt.Errorf("decide acceptance: %w", err)
+	}
+	return &journal.CheckFinished{Phase: "final", Checks: journaled(results), Require: v.Require, OK: v.OK, Revision: rev}, self, nil
+}
+
+// journaled is a measurement as the journal keeps it.
+func journaled(results []acceptance.Result) []journal.Check {
+	out := make([]journal.Check, len(results))
+	for i, r := range results {
+		killed := r.Killed
+		if killed == "" && r.Signal != "" {
+			killed = r.Signal
+		}
+		out[i] = journal.Check{
+			Name: r.Name, Cmd: r.Cmd, Exit: r.Exit, OK: r.OK(), Killed: killed, Output: valid(r.Output), Note: r.Note, Ms: r.Took.Milliseconds(),
+		}
+	}
+	return out
+}
+
+// accept ends the run well. Criteria that the planner proposed must also notice damage: a check that still passes when the changed
+// files hold scrambled text does not look at the result, and a run that only such checks accept is unverified.
+func (d *driver) accept(ctx context.Context, self bool) error {
+	if !self {
+		return d.finishAs(ctx, journal.RunFinished{Status: journal.StatusAccepted})
+	}
+	changed, _ := d.changes(ctx)
+	var probes []goals.Probe
+	if err := d.led.view(ctx, func(s *journal.State) { probes = criteria(s) }); err != nil {
+		return err
+	}
+	damaged := make([]goals.Probe, len(probes))
+	for i, p := range probes {
+		p.Cmd = scramble(changed) + p.Cmd
+		damaged[i] = p
+	}
+	results, err := d.cfg.Measure(ctx, d.boxPolicy(), damaged)
+	if err != nil {
+		return fmt.Errorf("measure criteria on damaged copies: %w", err)
+	}
+	checks := journaled(results)
+	notices := false
+	for i := range checks {
+		checks[i].Cmd, checks[i].Vacuous = probes[i].Cmd, checks[i].OK
+		notices = notices || !checks[i].OK
+	}
+	if err := d.led.do(ctx, func(t *tx) error {
+		t.add(journal.CheckFinished{Phase: "damage", Checks: checks, OK: notices, Revision: t.Plan.Revision})
+		return nil
+	}); err != nil {
+		return err
+	}
+	if !notices {
+		return end(journal.StatusUnverified, "the proposed checks pass, but they pass as well when the changed files hold scrambled text, so they show nothing")
+	}
+	return d.finishAs(ctx, journal.RunFinished{Status: journal.StatusAccepted, Self: true})
+}
+
+// scramble is a script that replaces letters and digits in files by others; it runs in a probe's throw-away copy.
+func scramble(files []string) string {
+	const most = 50
+	var b strings.Builder
+	for _, f := range files[:min(most, len(files))] {
+		q := "'" + strings.ReplaceAll("./"+f, "'", `'\''`) + "'"
+		fmt.Fprintf(&b, "[ -f %s ] && sed -i 'y/0123456789abcdefghijklmnopqrstuvwxyz/1234567890bcdefghijklmnopqrstuvwxyza/' %s\n", q, q)
+	}
+	return b.String()
+}
+
+func unmet(e journal.CheckFinished) string {
+	var out string
+	for _, name := range sortedKeys(e.Require) {
+		if !e.Require[name] {
+			out += "; " + name
+		}
+	}
+	return "not met" + out
+}

@@ -1,0 +1,278 @@
+// Package agent is the run loop: it drives runs from goal to outcome and picks them up after a crash.
+package agent
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"agentd/acceptance"
+	"agentd/goals"
+	"agentd/journal"
+	"agentd/llm"
+	"agentd/policy"
+	"agentd/sandbox"
+	"agentd/tools"
+)
+
+// Config is what an engine is built from. All fields but Recall and Log are required.
+type Config struct {
+	Store   journal.Store
+	Open    func(ctx context.Context, chain string) ([]llm.Model, error) // provider/model[,…] -> the failover chain
+	Box     tools.Runner
+	Require sandbox.Level // least isolation of every box
+	Measure Measurer
+	Tools   *tools.Set
+	Policy  *policy.Rules
+	Snaps   string // folder of workspace snapshots
+	Version string
+	Recall  func(ctx context.Context, workspace, goal string) (journal.Recalled, error) // nil: no memory
+	Now     func() time.Time
+	Log     *slog.Logger
+}
+
+// Measurer runs probes, each in a fresh box on a throw-away copy of the workspace.
+type Measurer func(ctx context.Context, base sandbox.Policy, probes []goals.Probe) ([]acceptance.Result, error)
+
+// Request asks for a run. Goal and Workspace are validated by who makes it.
+type Request struct {
+	Goal      goals.Goal
+	Workspace string // absolute, resolved
+	Model     string // provider/model[,…]
+	Yes       bool
+	Attended  bool
+	DenyAsks  bool
+	Net       []string
+	Parallel  int
+	Lead      string
+}
+
+// Engine drives all live runs. It is safe for concurrent use.
+type Engine struct {
+	cfg  Config
+	stop context.CancelCauseFunc
+	ctx  context.Context
+	wg   sync.WaitGroup
+
+	mu    sync.Mutex // guards the fields below
+	live  map[journal.RunID]*live
+	order []journal.RunID // of live, as they started: who waits for a workspace gets it in this order
+	freed chan struct{}   // closed and replaced when a workspace is freed
+}
+
+type live struct {
+	ws     string
+	led    *ledger
+	deltas *hub
+	holds  bool // the workspace
+}
+
+// New returns an engine that drives nothing yet.
+func New(cfg Config) *Engine {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	ctx, stop := context.WithCancelCause(context.Background())
+	return &Engine{cfg: cfg, ctx: ctx, stop: stop, live: make(map[journal.RunID]*live), freed: make(chan struct{})}
+}
+
+// Resume drives every run that has not ended. It is called once, before the first Start.
+func (e *Engine) Resume(ctx context.Context) (int, error) {
+	n := 0
+	var after journal.RunID
+	for {
+		page, err := e.cfg.Store.List(ctx, journal.Filter{Live: true, Oldest: true, After: after, Limit: 100})
+		if err != nil {
+			return n, fmt.Errorf("list live runs: %w", err)
+		}
+		for _, s := range page {
+			e.launch(s.Run, s.Workspace)
+			after = s.Run
+			n++
+		}
+		if len(page) < 100 {
+			return n, nil
+		}
+	}
+}
+
+// Close stops all drivers; their runs go on at the next Resume. It returns when none acts any more.
+func (e *Engine) Close() {
+	e.stop(ErrStopping)
+	e.wg.Wait()
+}
+
+// Start makes a run durable and drives it. With a key that was used before it returns that run, and fresh is false.
+func (e *Engine) Start(ctx context.Context, r Request, key string) (id journal.RunID, fresh bool, err error) {
+	models, err := e.cfg.Open(ctx, r.Model)
+	if err != nil {
+		return "", false, err
+	}
+	if r.Parallel <= 0 {
+		r.Parallel = 2
+	}
+	if models[0].Info().Local {
+		r.Parallel = 1 // one slot
+	}
+	first := journal.RunStarted{
+		Goal: r.Goal, Workspace: r.Workspace, Model: r.Model, Yes: r.Yes, Attended: r.Attended, DenyAsks: r.DenyAsks, Net: r.Net,
+		Parallel: r.Parallel, Version: e.cfg.Version, Key: key, Lead: r.Lead,
+	}
+	id, fresh, err = e.cfg.Store.Create(ctx, newRunID(e.cfg.Now()), key, first)
+	if err != nil {
+		return "", false, fmt.Errorf("start the run: %w", err)
+	}
+	if fresh {
+		e.launch(id, r.Workspace)
+	}
+	return id, fresh, nil
+}
+
+// newRunID makes an id that sorts by time: 7 characters of it in base 32, and 5 random ones.
+func newRunID(now time.Time) journal.RunID {
+	const digits = "0123456789abcdefghjkmnpqrstvwxyz"
+	id := make([]byte, 12)
+	t := uint64(now.UnixMilli()) / 64
+	for i := 6; i >= 0; i-- {
+		id[i] = digits[t%32]
+		t /= 32
+	}
+	rand.Read(id[7:]) // never fails
+	for i := 7; i < 12; i++ {
+		id[i] = digits[id[i]%32]
+	}
+	return journal.RunID(id)
+}
+
+// Wake says that another appended to a run.
+func (e *Engine) Wake(run journal.RunID) {
+	e.mu.Lock()
+	l := e.live[run]
+	e.mu.Unlock()
+	if l != nil {
+		l.led.wake()
+	}
+}
+
+// Live reports whether a run is driven now, or waits for its workspace.
+func (e *Engine) Live(run journal.RunID) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.live[run] != nil
+}
+
+// Count is the number of live runs.
+func (e *Engine) Count() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return len(e.live)
+}
+
+// Deltas follows what a run's model is writing. The channel is closed when the run ends or cancel is called.
+func (e *Engine) Deltas(run journal.RunID) (<-chan Delta, func()) {
+	e.mu.Lock()
+	l := e.live[run]
+	e.mu.Unlock()
+	if l == nil {
+		return (&hub{closed: true}).subscribe()
+	}
+	return l.deltas.subscribe()
+}
+
+func (e *Engine) launch(run journal.RunID, ws string) {
+	l := &live{ws: ws, led: newLedger(e.cfg.Store, run, e.cfg.Now), deltas: new(hub)}
+	e.mu.Lock()
+	e.live[run] = l
+	e.order = append(e.order, run)
+	e.mu.Unlock()
+	e.wg.Go(func() {
+		defer e.retire(run, l)
+		if err := e.drive(e.ctx, run, l); err != nil && !errors.Is(err, ErrStopping) {
+			e.cfg.Log.Error("run is not driven any more", "run", run, "err", err)
+		}
+	})
+}
+
+func (e *Engine) retire(run journal.RunID, l *live) {
+	l.deltas.close()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.live, run)
+	for i, id := range e.order {
+		if id == run {
+			e.order = append(e.order[:i:i], e.order[i+1:]...)
+			break
+		}
+	}
+	close(e.freed)
+	e.freed = make(chan struct{})
+}
+
+func (e *Engine) drive(ctx context.Context, run journal.RunID, l *live) error {
+	if err := e.acquire(ctx, run, l); err != nil {
+		return err
+	}
+	s := new(journal.State)
+	if err := journal.CatchUp(ctx, e.cfg.Store, run, s); err != nil {
+		return err
+	}
+	if s.Outcome != nil {
+		return nil
+	}
+	d := &driver{
+		cfg: &e.cfg, log: e.cfg.Log, led: l.led, run: run, set: e.cfg.Tools, deltas: l.deltas, ws: s.Start.Workspace,
+		start: s.Start, snap: make(chan struct{}),
+	}
+	return d.drive(ctx)
+}
+
+// acquire waits until no older run holds the run's workspace, or a folder above or below it. A cancelled run does not wait.
+func (e *Engine) acquire(ctx context.Context, run journal.RunID, l *live) error {
+	for {
+		e.mu.Lock()
+		free := true
+		for _, id := range e.order {
+			if id == run {
+				break
+			}
+			if other := e.live[id]; other != nil && nested(other.ws, l.ws) {
+				free = false
+			}
+		}
+		for id, other := range e.live {
+			if id != run && other.holds && nested(other.ws, l.ws) {
+				free = false
+			}
+		}
+		l.holds = free
+		freed := e.freed
+		e.mu.Unlock()
+		if free {
+			return nil
+		}
+		s := new(journal.State)
+		if err := journal.CatchUp(ctx, e.cfg.Store, run, s); err != nil {
+			return err
+		}
+		if s.Cancel {
+			return nil // it will not act, so it needs no workspace
+		}
+		select {
+		case <-freed:
+		case <-l.led.poke:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// nested reports whether one folder is the other or lies in it.
+func nested(a, b string) bool {
+	return a == b || strings.HasPrefix(a, b+string(filepath.Separator)) || strings.HasPrefix(b, a+string(filepath.Separator))
+}

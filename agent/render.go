@@ -1,0 +1,359 @@
+package agent
+
+import (
+	_ "embed"
+	"fmt"
+	"sort"
+	"strings"
+
+	"agentd/journal"
+	"agentd/llm"
+	"agentd/tools"
+)
+
+//go:embed prompts/system.md
+var systemPrompt string
+
+//go:embed prompts/system_fenced.md
+var fencedPrompt string
+
+// room is how much of a prompt each part may take.
+type room struct {
+	goal, lead, recalled, dep int // bytes
+	head, tail                int // bytes of one result
+	window                    int // tokens of the transcript
+	out                       int // tokens of the reply
+}
+
+func roomFor(info llm.Info) room {
+	r := room{goal: 16000, lead: 800, recalled: 3000, dep: 1500, head: 2400, tail: 1600, window: 24000, out: 4096}
+	if info.Window > 0 && info.Window <= 16384 {
+		r = room{goal: 4000, lead: 500, recalled: 800, dep: 400, head: 900, tail: 600, window: 3600, out: 900}
+	}
+	if info.Window > 0 {
+		r.window = min(r.window, info.Window/2)
+	}
+	return r
+}
+
+// render makes the request of a task's next step from the state alone: equal states give equal requests. What stays the
+// same comes first and what changes last, so that a provider's prefix cache holds; the goal and its rules are never dropped.
+func (d *driver) render(s *journal.State, task *journal.Task, info llm.Info) *llm.Request {
+	r := roomFor(info)
+	req := &llm.Request{MaxTokens: r.out, Temperature: warmth(task, info)}
+	system := systemPrompt
+	if info.Style == llm.StyleFenced {
+		system = fencedPrompt + fencedHelp(d.set)
+		if info.Grammar {
+			req.Grammar = fencedGrammar(d.set)
+		}
+	} else {
+		for _, t := range d.set.Specs() {
+			req.Tools = append(req.Tools, llm.ToolSpec{Name: t.Name, Description: t.Prompt, Schema: t.Schema})
+		}
+	}
+	req.Messages = append(req.Messages,
+		llm.Message{Role: llm.System, Text: strings.TrimSpace(system)},
+		llm.Message{Role: llm.User, Text: d.brief(s, task, r)})
+	req.Messages = append(req.Messages, transcript(task, info, r)...)
+	if now := d.news(s, task); now != "" {
+		req.Messages = append(req.Messages, llm.Message{Role: llm.User, Text: now})
+	}
+	if seed := len(task.Turns); req.Temperature != nil && *req.Temperature > 0 {
+		req.Seed = &seed
+	}
+	return req
+}
+
+// brief renders what an attempt is about. It is the same for every step of the attempt.
+func (d *driver) brief(s *journal.State, task *journal.Task, r room) string {
+	var b strings.Builder
+	section := func(title, text string) {
+		if text = strings.TrimSpace(text); text != "" {
+			fmt.Fprintf(&b, "%s:\n%s\n\n", title, text)
+		}
+	}
+	section("Goal", clip(s.Start.Goal.Text, r.goal))
+	if s.Start.Lead != "" {
+		section("Workspace at the start (data)", clip(s.Start.Lead, r.lead))
+	}
+	if len(s.Start.Goal.Protect) > 0 {
+		section("Never change", strings.Join(s.Start.Goal.Protect, " "))
+	}
+	if len(s.Start.Net) > 0 {
+		section("Network is open to", strings.Join(s.Start.Net, " "))
+	}
+	var checks []string
+	for _, p := range criteria(s) {
+		checks = append(checks, p.Cmd)
+	}
+	section("Checks measured at the end; all must exit 0", strings.Join(checks, "\n"))
+	if rec := recalled(s, task.ID); len(rec) > 0 {
+		section("Remembered (data, may be outdated)", clip("- "+strings.Join(rec, "\n- "), r.recalled))
+	}
+	var deps []string
+	for _, id := range task.Needs {
+		if t := s.Tasks[id]; t != nil && t.Result != "" {
+			deps = append(deps, id+": "+clip(t.Result, r.dep))
+		}
+	}
+	section("Results of earlier tasks", strings.Join(deps, "\n"))
+	if len(s.Plan.Tasks) > 1 {
+		var names []string
+		for _, t := range s.Plan.Tasks {
+			names = append(names, t.ID)
+		}
+		section("Tasks", strings.Join(names, ", "))
+	}
+	if len(s.Plan.Tasks) > 1 || task.Do != s.Start.Goal.Text {
+		what := task.Do
+		if task.Out != "" {
+			what += "\nProduce: " + task.Out
+		}
+		if task.Done != "" {
+			what += "\nDone when: " + task.Done
+		}
+		section("Your task now ("+task.ID+")", what)
+	}
+	if n := len(task.Failures); n > 0 {
+		section("An earlier attempt failed", clip(task.Failures[n-1], r.dep))
+	}
+	return strings.TrimSpace(b.String())
+}
+
+// criteria are the probes that decide the run: the person's, else the planner's.
+func criteria(s *journal.State) []probe {
+	if len(s.Start.Goal.Probes) > 0 {
+		return s.Start.Goal.Probes
+	}
+	vacuous := make(map[string]bool)
+	if s.Base != nil {
+		for _, c := range s.Base.Checks {
+			vacuous[c.Name] = c.Vacuous
+		}
+	}
+	var out []probe
+	for _, p := range s.Proposed {
+		if !vacuous[p.Name] {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+func recalled(s *journal.State, task string) []string {
+	var out []string
+	for _, key := range []string{"", task} {
+		for _, it := range s.Recalls[key].Items {
+			out = append(out, fmt.Sprintf("%q", it.Text))
+		}
+	}
+	return out
+}
+
+// transcript renders an attempt's turns. When they outgrow the window, the oldest are dropped down to half of it, so that the
+// start of the rest stays the same for many steps; what was dropped is listed in a line each.
+func transcript(task *journal.Task, info llm.Info, r room) []llm.Message {
+	type chunk struct {
+		msgs []llm.Message
+		cost int
+		line string
+	}
+	var chunks []chunk
+	window := r.window
+	for _, turn := range task.Turns {
+		if turn.Replied != nil && turn.Replied.Class == llm.KindContext {
+			window = window * 2 / 3
+		}
+		if turn.Reply() == nil || len(turn.Calls) == 0 {
+			continue
+		}
+		c := chunk{msgs: turnMessages(turn, info.Style, r), line: turnLine(turn)}
+		for _, m := range c.msgs {
+			c.cost += llm.CountTokens(m.Text) + 8
+			for _, call := range m.Calls {
+				c.cost += llm.CountTokens(call.Args) + 12
+			}
+		}
+		chunks = append(chunks, c)
+	}
+	first, total := 0, 0
+	for i, c := range chunks {
+		total += c.cost
+		if total <= window {
+			continue
+		}
+		for first < i && total > window/2 {
+			total -= chunks[first].cost
+			first++
+		}
+	}
+	var out []llm.Message
+	if first > 0 {
+		lines := make([]string, 0, first)
+		for _, c := range chunks[:first] {
+			lines = append(lines, c.line)
+		}
+		if n := len(lines); n > 30 {
+			lines = append([]string{fmt.Sprintf("(%d more)", n-30)}, lines[n-30:]...)
+		}
+		out = append(out, llm.Message{Role: llm.User, Text: "Earlier steps, shortened:\n" + strings.Join(lines, "\n")})
+	}
+	for _, c := range chunks[first:] {
+		out = append(out, c.msgs...)
+	}
+	return out
+}
+
+// turnLine says a dropped turn in a line.
+func turnLine(turn *journal.Turn) string {
+	var parts []string
+	for _, c := range turn.Calls {
+		status := "open"
+		if c.Finished != nil {
+			status = string(c.Finished.Status)
+			if c.Finished.Status == journal.ToolFailed {
+				status = fmt.Sprintf("exit %d", c.Finished.Exit)
+			}
+		}
+		parts = append(parts, fmt.Sprintf("%s %s (%s)", c.Tool, clip(oneLine(string(c.Args)), 160), status))
+	}
+	return "- " + strings.Join(parts, "; ")
+}
+
+func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
+
+// turnMessages renders one turn and its results.
+func turnMessages(turn *journal.Turn, style llm.Style, r room) []llm.Message {
+	reply := turn.Reply()
+	if style == llm.StyleFenced {
+		out := []llm.Message{{Role: llm.Assistant, Text: strings.TrimSpace(reply.Text)}}
+		for _, c := range turn.Calls {
+			if c.Finished != nil {
+				out = append(out, llm.Message{Role: llm.User, Text: "Result: " + resultText(c.Finished, r)})
+			}
+		}
+		return out
+	}
+	say := llm.Message{Role: llm.Assistant, Text: reply.Text}
+	var out []llm.Message
+	for _, c := range turn.Calls {
+		if c.Finished == nil {
+			continue
+		}
+		if c.Ref == "" {
+			out = append(out, llm.Message{Role: llm.User, Text: resultText(c.Finished, r)})
+			continue
+		}
+		name := c.Tool
+		if name == "" {
+			name = "unknown"
+		}
+		call := llm.Call{ID: c.Ref, Name: name, Args: string(c.Args)}
+		if len(c.Args) == 0 {
+			call.Args = "{}"
+		}
+		say.Calls = append(say.Calls, call)
+		out = append(out, llm.Message{Role: llm.ToolRole, CallID: c.Ref, Text: resultText(c.Finished, r), IsError: c.Finished.Status != journal.ToolOK})
+	}
+	if say.Text == "" && len(say.Calls) == 0 {
+		return out
+	}
+	return append([]llm.Message{say}, out...)
+}
+
+// resultText is a result as a model reads it.
+func resultText(f *journal.ToolFinished, r room) string {
+	var b strings.Builder
+	switch {
+	case f.Killed != "":
+		fmt.Fprintf(&b, "killed: %s\n", f.Killed)
+	case f.Status == journal.ToolFailed && f.Exit != 0 && f.Exit != -1:
+		fmt.Fprintf(&b, "exit %d\n", f.Exit)
+	}
+	head, tail := f.Head, f.Tail
+	cut := f.Bytes - int64(len(head)) - int64(len(tail))
+	if len(head)+len(tail) > r.head+r.tail || cut > 0 {
+		whole := head + tail
+		if cut > 0 {
+			head, tail = clipHead(head, r.head), clipTail(tail, r.tail)
+		} else {
+			head, tail = clipHead(whole, r.head), clipTail(whole, r.tail)
+		}
+		fmt.Fprintf(&b, "%s\n[… %d bytes cut; print less, or write to a file and read parts …]\n%s", head, f.Bytes-int64(len(head)+len(tail)), tail)
+	} else {
+		b.WriteString(head + tail)
+	}
+	text := strings.TrimRight(b.String(), "\n")
+	if text == "" {
+		return "(no output)"
+	}
+	return text
+}
+
+func clipHead(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	for n > 0 && s[n]&0xC0 == 0x80 {
+		n--
+	}
+	return s[:n]
+}
+
+func clipTail(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	i := len(s) - n
+	for i < len(s) && s[i]&0xC0 == 0x80 {
+		i++
+	}
+	return s[i:]
+}
+
+// news renders what may change from step to step: a person's words, a budget that runs out.
+func (d *driver) news(s *journal.State, task *journal.Task) string {
+	var out []string
+	for _, m := range s.Messages {
+		out = append(out, "From the person: "+clip(m.Text, 2000))
+	}
+	if left := lowest(s); left <= 0.2 {
+		out = append(out, fmt.Sprintf("Only %.0f%% of the budget is left: finish soon.", 5*max(1, float64(int(left*20)))))
+	}
+	return strings.Join(out, "\n")
+}
+
+// lowest is the smallest share left of any bound, in 0..1.
+func lowest(s *journal.State) float64 {
+	left := 1.0
+	if b := s.Budget.Tokens; b > 0 {
+		left = min(left, 1-float64(s.Spent.Tokens-s.Spent.Reserved)/float64(b))
+	}
+	if b := s.Budget.Steps; b > 0 {
+		left = min(left, 1-float64(s.Spent.Steps)/float64(b))
+	}
+	if b := s.Budget.USD; b > 0 {
+		left = min(left, 1-s.Spent.USD/b)
+	}
+	return max(0, left)
+}
+
+// fencedHelp shows every tool by a real call.
+func fencedHelp(set *tools.Set) string {
+	var b strings.Builder
+	for _, t := range set.Specs() {
+		fmt.Fprintf(&b, "\n%s: %s\n%s\n", t.Name, t.Summary, strings.TrimSpace(t.Fenced.Sample))
+	}
+	return b.String()
+}
+
+// sortedKeys is for rendering maps in one order.
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	sort.Strings(keys)
+	return keys
+}

@@ -1,0 +1,114 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/bmatcuk/doublestar/v4"
+
+	"agentd/journal"
+	"agentd/sandbox"
+	"agentd/workspace"
+)
+
+// snapshot takes the workspace's snapshot, unless an earlier driver did; it works beside the planner.
+func (d *driver) snapshot(ctx context.Context) {
+	defer close(d.snap)
+	d.snapErr = func() error {
+		var have bool
+		if err := d.led.view(ctx, func(s *journal.State) { have = s.Snapshot != nil }); err != nil || have {
+			return err
+		}
+		s, err := workspace.Take(ctx, d.ws, d.cfg.Snaps, workspace.Options{})
+		if err != nil {
+			return err
+		}
+		return d.led.do(ctx, func(t *tx) error {
+			t.add(journal.SnapshotMade{ID: s.ID, Files: s.Files, Bytes: s.Bytes, Mode: s.Mode})
+			return nil
+		})
+	}()
+}
+
+// snapshotted returns when the snapshot is on disk: nothing writes before.
+func (d *driver) snapshotted(ctx context.Context) error {
+	select {
+	case <-d.snap:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	var limit *workspace.LimitError
+	if errors.As(d.snapErr, &limit) {
+		return end(journal.StatusInternalErr, "no snapshot, so nothing may write: %v", d.snapErr)
+	}
+	return d.snapErr
+}
+
+// changes seals the snapshot and lists what the run changed, and which of it looks like tests.
+func (d *driver) changes(ctx context.Context) (changed, tests []string) {
+	var id string
+	if err := d.led.view(ctx, func(s *journal.State) {
+		if s.Snapshot != nil {
+			id = s.Snapshot.ID
+		}
+	}); err != nil || id == "" {
+		return nil, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	defer cancel()
+	s, err := workspace.Load(d.cfg.Snaps, id)
+	if err == nil {
+		err = s.Seal(ctx, d.ws)
+	}
+	var diff []workspace.Change
+	if err == nil {
+		diff, err = s.Diff(ctx, d.ws)
+	}
+	if err != nil {
+		d.log.Warn("changes not listed", "run", d.run, "err", err)
+		return nil, nil
+	}
+	const most = 500
+	for _, p := range workspace.Paths(diff) {
+		if len(changed) < most {
+			changed = append(changed, p)
+		}
+		if workspace.LooksLikeTest(p) && len(tests) < most {
+			tests = append(tests, p)
+		}
+	}
+	return changed, tests
+}
+
+// steering files of a workspace take effect on later runs, so no run writes them.
+var steering = []string{"goals/**", "AGENTS.md"}
+
+// boxPolicy is what every box of the run may do.
+func (d *driver) boxPolicy() sandbox.Policy {
+	protect := slices.Clone(d.start.Goal.Protect)
+	for _, s := range steering {
+		// A file that is not there is not protected by a placeholder, which would show in every listing; the file tools refuse it all the same.
+		if _, err := d.root.Lstat(strings.TrimSuffix(s, "/**")); err == nil {
+			protect = append(protect, s)
+		}
+	}
+	return sandbox.Policy{Workspace: d.ws, Protect: protect, Net: sandbox.Net{Allow: d.start.Net}, Require: d.cfg.Require}
+}
+
+// protected reports whether file tools must not write a workspace path.
+func (d *driver) protected(path string) bool {
+	for _, list := range [][]string{d.start.Goal.Protect, steering} {
+		for _, glob := range list {
+			if ok, err := doublestar.Match(glob, path); ok || err != nil {
+				return true
+			}
+			if ok, err := doublestar.Match(glob+"/**", path); ok || err != nil {
+				return true // a folder's name protects what is in it
+			}
+		}
+	}
+	return false
+}

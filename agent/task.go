@@ -1,0 +1,205 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"agentd/journal"
+	"agentd/llm"
+)
+
+// Bounds of one attempt at a task.
+const (
+	maxTaskSteps = 60 // model calls of one attempt
+	maxMuddles   = 4  // unusable replies in a row
+	maxLoops     = 3  // refused repeats of a call; each raises the temperature first
+	maxStale     = 15 // calls in a row that showed nothing new
+)
+
+// task works on one task until it is done or failed. It picks up an attempt where the journal left it.
+func (d *driver) task(ctx context.Context, id string) error {
+	err := d.led.do(ctx, func(t *tx) error {
+		if task := t.Tasks[id]; task.Status == journal.TaskPending {
+			t.add(journal.TaskStarted{Task: id, Attempt: task.Attempt + 1})
+		}
+		return nil
+	})
+	for err == nil {
+		var done bool
+		if done, err = d.advance(ctx, id); done {
+			return nil
+		}
+	}
+	return err
+}
+
+// advance does the next thing a task needs: settle an open reply, or ask the model. done: the task has ended.
+func (d *driver) advance(ctx context.Context, id string) (done bool, err error) {
+	if err := d.gate(ctx); err != nil {
+		return false, err
+	}
+	var reply *llm.Reply
+	var asked journal.ModelAsked
+	err = d.led.view(ctx, func(s *journal.State) {
+		task := s.Tasks[id]
+		if done = task.Status != journal.TaskRunning; done || len(task.Turns) == 0 {
+			return
+		}
+		last := task.Turns[len(task.Turns)-1]
+		if last.Reply() != nil && !settled(last, d.parse(last.Asked, last.Reply())) {
+			reply, asked = last.Reply(), last.Asked
+		}
+	})
+	if err != nil || done {
+		return done, err
+	}
+	if reply != nil {
+		return d.act(ctx, id, asked, d.parse(asked, reply), nil)
+	}
+	return d.step(ctx, id, nil)
+}
+
+// settled reports whether every call of a turn's reply has finished.
+func settled(turn *journal.Turn, want []move) bool {
+	if len(turn.Calls) < len(want) {
+		return false
+	}
+	for _, c := range turn.Calls {
+		if c.Finished == nil {
+			return false
+		}
+	}
+	return true
+}
+
+// step asks the model for the task's next move and acts on it. pending are events of the last step that wait to share a commit.
+func (d *driver) step(ctx context.Context, id string, pending []journal.Event) (done bool, err error) {
+	if len(pending) > 0 {
+		// A pause, an answer or a limit may stop the next call, so nothing may wait in memory for it.
+		var stop bool
+		if err := d.led.view(ctx, func(s *journal.State) { stop = s.Paused != nil }); err != nil {
+			return false, err
+		}
+		if stop {
+			return false, d.led.do(ctx, func(t *tx) error { t.add(pending...); return nil })
+		}
+	}
+	for {
+		var why string
+		reply, asked, err := d.ask(ctx, question{
+			task: id, purpose: "step", before: pending,
+			build: func(s *journal.State, info llm.Info) (*llm.Request, error) {
+				task := s.Tasks[id]
+				if why = exhausted(task); why != "" {
+					return nil, errGiveUp
+				}
+				return d.render(s, task, info), nil
+			},
+		})
+		if errors.Is(err, errGiveUp) {
+			return true, d.led.do(ctx, func(t *tx) error {
+				t.add(pending...)
+				t.add(journal.TaskFinished{Task: id, Reason: why})
+				return nil
+			})
+		}
+		if err != nil {
+			return false, err
+		}
+		return d.act(ctx, id, asked.ModelAsked, d.parse(asked.ModelAsked, reply), asked.settle)
+	}
+}
+
+// errGiveUp stops an attempt before its next call.
+var errGiveUp = errors.New("the attempt is exhausted")
+
+// exhausted says why an attempt must not go on, or "".
+func exhausted(task *journal.Task) string {
+	h := look(task)
+	switch {
+	case h.loops >= maxLoops:
+		return fmt.Sprintf("stalled: the same call was repeated although it gives the same result: %s", clip(h.loop, 300))
+	case h.muddles >= maxMuddles:
+		return "stalled: the model's replies can't be used: " + clip(h.muddle, 300)
+	case h.stale >= maxStale:
+		return fmt.Sprintf("stalled: the last %d calls showed nothing new", h.stale)
+	case len(task.Turns) >= maxTaskSteps:
+		return fmt.Sprintf("the task took %d steps without an end", len(task.Turns))
+	}
+	return ""
+}
+
+// history is what an attempt's calls so far say about its progress.
+type history struct {
+	loops, muddles, stale int
+	loop, muddle          string // the last of each
+	same                  int    // times in a row that the last call gave the same result
+	key                   string // of the last call
+}
+
+// look folds an attempt's turns into its history.
+func look(task *journal.Task) history {
+	var h history
+	seen := make(map[string]bool)
+	var lastResult string
+	for _, turn := range task.Turns {
+		for _, c := range turn.Calls {
+			f := c.Finished
+			if f == nil {
+				continue
+			}
+			switch {
+			case f.Rule == ruleMuddle:
+				h.muddles, h.muddle = h.muddles+1, f.Head
+				continue
+			case f.Rule == ruleLoop:
+				h.loops, h.loop = h.loops+1, c.Tool+" "+string(c.Args)
+				continue
+			}
+			h.muddles = 0
+			key := callKey(c.Tool, c.Args)
+			result := key + fmt.Sprintf("%s %d %d %s%s%s", f.Status, f.Exit, f.Bytes, f.Blob, f.Head, f.Tail)
+			if key == h.key && result == lastResult {
+				h.same++
+			} else {
+				h.same = 1
+			}
+			h.key, lastResult = key, result
+			if seen[result] {
+				h.stale++
+			} else {
+				h.stale = 0
+			}
+			seen[result] = true
+		}
+	}
+	return h
+}
+
+// Rules of refusals that are the loop's own.
+const (
+	ruleMuddle = "unusable reply"
+	ruleLoop   = "repeated call"
+)
+
+// callKey identifies equal calls.
+func callKey(tool string, args []byte) string { return tool + "\x00" + strings.TrimSpace(string(args)) }
+
+// warmth is the temperature for a task's next call: a small model that repeats itself is shaken.
+func warmth(task *journal.Task, info llm.Info) *float64 {
+	h := look(task)
+	var t float64
+	switch {
+	case h.loops+h.muddles > 0:
+		t = min(1, 0.4+0.3*float64(h.loops+h.muddles))
+	case task.Attempt > 1 && info.Local:
+		t = 0.3
+	case info.Local:
+		t = 0
+	default:
+		return nil
+	}
+	return &t
+}

@@ -1,0 +1,178 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"time"
+
+	"agentd/agent"
+	"agentd/api"
+	"agentd/goals"
+	"agentd/journal"
+	"agentd/sandbox"
+	"agentd/workspace"
+)
+
+// engine is the daemon's side of the API: it turns requests into runs, and runs into what clients see.
+type engine struct {
+	*agent.Engine
+	d *daemon
+}
+
+// Start validates a request and makes its run durable.
+func (e *engine) Start(ctx context.Context, r api.StartRequest, key string) (journal.RunID, bool, error) {
+	ws, err := workspace.Resolve(r.Workspace, e.d.places.Home)
+	if err != nil {
+		return "", false, api.Errorf(api.ErrWorkspace, "name another folder with -C", "%v", err)
+	}
+	goal, err := goalOf(r)
+	if err != nil {
+		return "", false, err
+	}
+	for _, n := range r.Net {
+		if err := (sandbox.Net{Allow: []string{n}}).Check(); err != nil {
+			return "", false, api.Errorf(api.ErrInvalid, "use HOST:PORT or CIDR:PORT", "net: %v", err)
+		}
+	}
+	if r.Parallel < 0 || r.Parallel > 32 {
+		return "", false, api.Errorf(api.ErrInvalid, "", "parallel: %d is not within 1 to 32", r.Parallel)
+	}
+	if r.Parallel == 0 {
+		r.Parallel = e.d.cfg.Parallel
+	}
+	if r.Model == "" {
+		r.Model = e.d.models.fallback(ctx)
+	}
+	if rep := e.d.box.Report(); rep.Level < e.d.require {
+		return "", false, api.Errorf(api.ErrSandbox, rep.Fix, "commands need the sandbox level %s, this machine has %s", e.d.require, rep.Level)
+	}
+	return e.Engine.Start(ctx, agent.Request{
+		Goal: goal, Workspace: ws, Model: r.Model, Yes: r.Yes, Attended: r.Attended && !e.d.opts.ephemeral,
+		DenyAsks: e.d.opts.ephemeral && !r.Yes, Net: r.Net, Parallel: r.Parallel, Lead: workspace.Lead(ws),
+	}, key)
+}
+
+// goalOf makes the goal of a request: text or file, with what the command line adds.
+func goalOf(r api.StartRequest) (goals.Goal, error) {
+	var g goals.Goal
+	var err error
+	switch {
+	case r.File != nil && r.Goal != "":
+		return g, api.Errorf(api.ErrGoal, "give one of them", "a goal in words and a goal file are given")
+	case r.File != nil:
+		var more goals.Goal
+		if g, err = goals.Parse(r.File.Name, []byte(r.File.Text)); err == nil && len(r.Checks) > 0 {
+			more, err = goals.FromText(g.Text, r.Checks)
+			g.Probes, g.Require = append(g.Probes, more.Probes...), append(g.Require, more.Require...)
+		}
+	default:
+		g, err = goals.FromText(r.Goal, r.Checks)
+	}
+	if err != nil {
+		return g, api.Errorf(api.ErrGoal, "", "%v", err)
+	}
+	if len(r.Params) > 0 {
+		return g, api.Errorf(api.ErrGoal, "drop -p", "this goal takes no parameters")
+	}
+	g.Protect = append(g.Protect, r.Protect...)
+	g.Budget = r.Budget.Or(g.Budget)
+	if err := g.Validate(); err != nil {
+		return g, api.Errorf(api.ErrGoal, "", "%v", err)
+	}
+	return g, nil
+}
+
+// Context returns what a step sent.
+func (e *engine) Context(ctx context.Context, run journal.RunID, step int) (api.Context, error) {
+	s, err := e.Engine.Context(ctx, run, step)
+	return api.Context{Step: s.Step, Model: s.Model, Bytes: s.Bytes, Tokens: s.Tokens, Hash: s.Hash, Verified: s.Verified}, err
+}
+
+// maxPatch bounds the unified diff of one file, in bytes.
+const maxPatch = 256 << 10
+
+// Diff compares a run's workspace with its snapshot.
+func (e *engine) Diff(ctx context.Context, run journal.RunID) (api.Diff, error) {
+	changes, patches, err := e.Engine.Changes(ctx, run, maxPatch)
+	if err != nil {
+		return api.Diff{}, err
+	}
+	d := api.Diff{Files: []api.FileDiff{}}
+	for i, c := range changes {
+		f := api.FileDiff{Path: c.Path, Change: string(c.Kind), Patch: patches[i], Binary: c.Binary}
+		if c.Kind == workspace.Renamed {
+			f.Change = "renamed from " + c.From
+		}
+		if c.OldMode != c.NewMode && c.Kind == workspace.Changed {
+			f.Mode = fmt.Sprintf("%04o", c.NewMode)
+		}
+		d.Files = append(d.Files, f)
+	}
+	return d, nil
+}
+
+// Undo puts a run's workspace back.
+func (e *engine) Undo(ctx context.Context, run journal.RunID, by string) (journal.Undone, error) {
+	u, err := e.Engine.Undo(ctx, run, by)
+	return u, live(err)
+}
+
+// Purge removes an ended run.
+func (e *engine) Purge(ctx context.Context, run journal.RunID) error {
+	return live(e.Engine.Purge(ctx, run))
+}
+
+func live(err error) error {
+	if errors.Is(err, agent.ErrLive) {
+		return api.Errorf(api.ErrLive, "", "%v", err)
+	}
+	return err
+}
+
+// Info describes the daemon.
+func (e *engine) Info(ctx context.Context) (api.Info, error) {
+	d := e.d
+	rep := d.box.Report()
+	box := api.SandboxInfo{Level: rep.Level.String(), Required: d.require.String(), Backend: rep.Backend, Kernel: rep.Kernel, Fix: rep.Fix}
+	for _, g := range rep.Guarantees {
+		box.Guarantees = append(box.Guarantees, api.Guarantee(g))
+	}
+	return api.Info{
+		Version: version, PID: d.pid, Started: d.started, Home: d.places.Home, Socket: d.places.Socket, Log: d.places.Log,
+		Config: d.configPath, Model: d.models.fallback(ctx), Env: d.models.keys(), Embedder: d.embedder, Sandbox: box,
+		Budget: d.cfg.Budget.goal().Or(goals.DefaultBudget), Live: e.Engine.Count(),
+	}, nil
+}
+
+// Deltas follows what a run's model is writing.
+func (e *engine) Deltas(run journal.RunID) (<-chan api.Delta, func()) {
+	in, cancel := e.Engine.Deltas(run)
+	out := make(chan api.Delta, 64)
+	done := make(chan struct{})
+	go func() { // ends when the hub closes in, which cancel does too
+		defer close(out)
+		for x := range in {
+			select {
+			case out <- api.Delta{Call: x.Call, Task: x.Task, Text: x.Text, Tool: x.Tool, Reset: x.Reset, Chars: x.Chars}:
+			case <-done:
+				return
+			}
+		}
+	}()
+	return out, func() { close(done); cancel() }
+}
+
+// hostPort reports whether an address can be listened at.
+func hostPort(addr string) error {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil || port == "" || strings.TrimSpace(host) == "" {
+		return fmt.Errorf("listen: %q is not HOST:PORT", addr)
+	}
+	return nil
+}
+
+// stopTimeout bounds how long a stopping daemon waits for its clients.
+const stopTimeout = 5 * time.Second
