@@ -1,6 +1,8 @@
 package workspace_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -10,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"agentd/workspace"
 
@@ -197,6 +200,34 @@ func TestSweepFindsWhatACrashLeft(t *testing.T) {
 	must(t, err)
 	if freed, err := workspace.Sweep(t.TempDir() + "/none"); freed != 0 || err != nil {
 		t.Errorf("no store: %d, %v", freed, err)
+	}
+}
+
+func TestUndoAgainAfterACut(t *testing.T) {
+	root := t.TempDir()
+	write(t, root, map[string]string{"a": "1", "b": "1", "d/c": "1"})
+	before := tree(t, root)
+	s := take(t, root, t.TempDir())
+	write(t, root, map[string]string{"a": "2", "b": "2", "d/c": "2", "new": "2"})
+	must(t, s.Seal(t.Context(), root))
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := s.Undo(ctx, root); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled undo: %v", err)
+	}
+	// As a killed undo leaves it: one file done, one half written.
+	write(t, root, map[string]string{"a": "1", "d/.agentd-undo-0123456789abcdef": "hal", ".agentd-undo-mine": "a person's"})
+	must(t, os.Chtimes(filepath.Join(root, "a"), time.Time{}, time.Unix(0, 0)))
+	report, err := s.Undo(t.Context(), root)
+	must(t, err)
+	after := tree(t, root)
+	if after[".agentd-undo-mine"] == "" {
+		t.Error("a person's file is gone")
+	}
+	delete(after, ".agentd-undo-mine")
+	before["a"], after["a"] = "", "" // the same content, another time
+	if diff := cmp.Diff(before, after); diff != "" || len(report.Kept) > 0 {
+		t.Errorf("tree differs (-want +got):\n%s\n%+v", diff, report)
 	}
 }
 

@@ -62,6 +62,7 @@ func (s *Snapshot) undo(ctx context.Context, dir string) (Report, error) {
 	if err != nil {
 		return Report{}, err
 	}
+	u.removeTemporary(now)
 	if after == nil {
 		after = now
 	}
@@ -330,8 +331,22 @@ func (u *undoer) restore(ctx context.Context, base, cur *entry) error {
 	return nil
 }
 
+// temporaryPrefix begins the names of files that an undo writes before it renames them.
+const temporaryPrefix = ".agentd-undo-"
+
 func temporary(p string) string {
-	return path.Join(path.Dir(p), ".agentd-undo-"+newID())
+	return path.Join(path.Dir(p), temporaryPrefix+newID())
+}
+
+// removeTemporary removes what an undo that was cut off left behind, from the folder and from now.
+func (u *undoer) removeTemporary(now *Snapshot) {
+	now.entries = slices.DeleteFunc(now.entries, func(e entry) bool {
+		id, ours := strings.CutPrefix(path.Base(e.path), temporaryPrefix)
+		if !ours || !idForm.MatchString(id) || e.isDir() || u.s.find(e.path) != nil || !u.inside(e.path) {
+			return false
+		}
+		return u.writable(e.path, func() error { return u.root.Remove(e.path) }) == nil
+	})
 }
 
 func (u *undoer) link(base *entry) error {
