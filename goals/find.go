@@ -45,7 +45,7 @@ func ReadFile(path string) (Goal, error) {
 }
 
 // Find returns the goal file that a single word names in a workspace: by file name in its goals folder, else by the name inside the
-// file, else, where the word itself ends like a goal file, that file. The error for a word that names none wraps ErrNotFound and
+// file, else, where the word itself ends like a goal file, that file of the current folder or of the workspace. The error for a word that names none wraps ErrNotFound and
 // says which goal was nearest.
 func Find(workspace, word string) (string, error) {
 	word = strings.TrimSpace(word)
@@ -61,14 +61,16 @@ func Find(workspace, word string) (string, error) {
 		names = append(names, name)
 	}
 	if isGoalFile(word) {
-		path := word
-		if !filepath.IsAbs(path) {
-			path = filepath.Join(workspace, word)
+		tried := []string{word}
+		if !filepath.IsAbs(word) {
+			tried = append(tried, filepath.Join(workspace, word))
 		}
-		if _, err := os.Stat(path); err == nil {
-			return path, nil
+		for _, path := range tried {
+			if _, err := os.Stat(path); err == nil {
+				return path, nil
+			}
 		}
-		return "", fmt.Errorf("%w: there is no file %s", ErrNotFound, path)
+		return "", fmt.Errorf("%w: there is no file %s", ErrNotFound, strings.Join(tried, " or "))
 	}
 	slices.Sort(names)
 	for _, name := range names {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -66,6 +67,7 @@ func Parse(name string, data []byte) (Goal, error) {
 		d.fail(nil, "the goal is empty: write what is wanted below the front matter, or as description")
 	}
 	sortProbes(g.Probes)
+	d.templates(g)
 	if len(d.errs) == 0 {
 		if err := g.Validate(); err != nil { // what the decoder could not place
 			d.fail(nil, "%s", strings.TrimPrefix(err.Error(), ErrInvalid.Error()+": "))
@@ -75,6 +77,22 @@ func Parse(name string, data []byte) (Goal, error) {
 		return Goal{}, d.err()
 	}
 	return g, nil
+}
+
+var template = regexp.MustCompile(`\{\{\s*params\b`)
+
+// templates refuses parameters, which would otherwise reach the model and the shell unfilled.
+func (d *decoder) templates(g Goal) {
+	fields := []string{g.Text, g.Description, g.Intent}
+	for _, p := range g.Probes {
+		fields = append(fields, p.Cmd)
+	}
+	for _, s := range fields {
+		if m := template.FindString(s); m != "" {
+			d.fail(nil, "%q: params are not supported yet: write the value itself", m)
+			return
+		}
+	}
 }
 
 func hash(data []byte) string {

@@ -141,6 +141,8 @@ func TestParseErrors(t *testing.T) {
 		{"glob outside", md("scope: {protect: [../x]}"), `x.goal.md:2:19: glob "../x" must be relative`},
 		{"absolute glob", md("scope: {protect: [/etc]}"), `must be relative`},
 		{"malformed glob", md("scope: {protect: ['a[']}"), `is malformed`},
+		{"template", "---\n---\nUpgrade {{ params.module }}", `x.goal.md: "{{ params": params are not supported yet`},
+		{"template in a probe", md("accept:\n  probes:\n    t: {cmd: 'grep {{params.x}} a'}\n  require: [t.ok]"), `params are not supported yet`},
 		{"no front matter", "Do it\n", `x.goal.md:1:1: the file must begin with a line '---'`},
 		{"no end", "---\nname: a\n", `x.goal.md:1:1: the front matter that begins here has no end`},
 		{"empty", "---\nname: a\n---\n \n", `x.goal.md: the goal is empty`},
@@ -257,6 +259,10 @@ func TestFind(t *testing.T) {
 		if got, err := goals.Find(ws, word); err != nil || got != filepath.Join(ws, want) {
 			t.Errorf("Find(%q) = %q, %v; want %q", word, got, err, want)
 		}
+	}
+	t.Chdir(filepath.Join(ws, "elsewhere"))
+	if got, err := goals.Find(t.TempDir(), "explain.goal.yaml"); err != nil || got != "explain.goal.yaml" {
+		t.Errorf("in the current folder: %q, %v", got, err)
 	}
 	for word, want := range map[string]string{
 		"upgrade-dep":  `did you mean "upgrade-deps"?`,
