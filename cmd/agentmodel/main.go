@@ -16,6 +16,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"time"
 
@@ -69,6 +70,7 @@ type options struct {
 	socket   string
 	listen   string
 	lifeline bool
+	idle     time.Duration
 }
 
 func parse(args []string, stderr io.Writer) (*options, error) {
@@ -91,6 +93,7 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	f.IntVar(&o.cfg.Threads, "threads", 0, "threads (default: cores - 1, at least 1)")
 	f.BoolVar(&o.cfg.Verbose, "verbose", false, "let llama.cpp write its log to standard error")
 	f.BoolVar(&o.lifeline, "lifeline", false, "end when standard input does")
+	f.DurationVar(&o.idle, "idle", 0, "end after so long without a request (0: never)")
 	if err := f.Parse(args); err != nil {
 		return nil, err
 	}
@@ -126,8 +129,9 @@ func serveModels(ctx context.Context, o *options, stdout io.Writer) error {
 	}
 	base, cancel := context.WithCancel(context.Background())
 	defer cancel()
+	quiet := newQuiet(models, o.idle)
 	srv := &http.Server{
-		Handler:           models,
+		Handler:           quiet,
 		BaseContext:       func(net.Listener) context.Context { return base },
 		ReadHeaderTimeout: 10 * time.Second,
 	}
@@ -136,6 +140,8 @@ func serveModels(ctx context.Context, o *options, stdout io.Writer) error {
 	fmt.Fprintf(stdout, "ready %s\n", l.Addr())
 	select {
 	case err = <-ended:
+	case <-quiet.over:
+		srv.Close()
 	case <-ctx.Done():
 		cancel() // ends the replies being made
 		grace, done := context.WithTimeout(context.Background(), time.Second)
@@ -144,6 +150,56 @@ func serveModels(ctx context.Context, o *options, stdout io.Writer) error {
 		err = nil
 	}
 	return err
+}
+
+// quiet passes requests on and tells when there was none for a while.
+type quiet struct {
+	next  http.Handler
+	after time.Duration
+	over  chan struct{}
+
+	mu    sync.Mutex
+	busy  int
+	timer *time.Timer
+}
+
+// newQuiet counts from now; an after of 0 never ends.
+func newQuiet(next http.Handler, after time.Duration) *quiet {
+	q := &quiet{next: next, after: after, over: make(chan struct{})}
+	if after > 0 {
+		q.timer = time.AfterFunc(after, q.end)
+	}
+	return q
+}
+
+func (q *quiet) end() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.busy == 0 {
+		q.busy = -1 // once
+		close(q.over)
+	}
+}
+
+// ServeHTTP passes a request on.
+func (q *quiet) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	q.mu.Lock()
+	if q.busy < 0 {
+		q.mu.Unlock()
+		w.Header().Set("Connection", "close")
+		http.Error(w, "ending: ask again", http.StatusServiceUnavailable)
+		return
+	}
+	q.busy++
+	q.mu.Unlock()
+	defer func() {
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		if q.busy--; q.busy == 0 && q.timer != nil {
+			q.timer.Reset(q.after)
+		}
+	}()
+	q.next.ServeHTTP(w, r)
 }
 
 // listen opens the socket or the port. A socket has mode 0600 from its first moment on; one that a dead program left is

@@ -17,6 +17,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -28,7 +29,7 @@ type Options struct {
 	Program   string        // path of agentmodel; beside the running program, then in $PATH
 	SocketDir string        // private folder for the socket; a new one below the temporary folder
 	Library   string        // folder with the libraries of llama.cpp; $AGENTD_LLAMA, then the one of Dir
-	Idle      time.Duration // without a connection in use for so long, agentmodel is stopped; 10 minutes. Negative: never
+	Idle      time.Duration // after so long without a request agentmodel ends; 10 minutes. Negative: never
 	Start     time.Duration // what a start may take; 2 minutes
 	Context   int           // tokens of one conversation; the catalog's
 	Slots     int           // conversations whose prefix is kept; agentmodel's default
@@ -67,8 +68,6 @@ type Supervisor struct {
 	mu       sync.Mutex
 	proc     *process
 	closed   bool
-	conns    int
-	idle     *time.Timer
 	crashes  int
 	lastDied time.Time
 	starts   int
@@ -93,6 +92,16 @@ func New(opt Options) (*Supervisor, error) {
 			return nil, err
 		}
 		opt.Dir = dir
+	}
+	for _, path := range []*string{&opt.Dir, &opt.Program, &opt.SocketDir, &opt.Library} {
+		if *path == "" {
+			continue
+		}
+		abs, err := filepath.Abs(*path) // agentmodel runs in another folder
+		if err != nil {
+			return nil, err
+		}
+		*path = abs
 	}
 	opt.Model = cmp.Or(opt.Model, DefaultChat)
 	opt.Idle = cmp.Or(opt.Idle, 10*time.Minute)
@@ -151,30 +160,31 @@ func (s *Supervisor) Ready() error {
 
 // Client returns an HTTP client whose connections go to agentmodel. It sets no time limit.
 func (s *Supervisor) Client() *http.Client {
-	return &http.Client{Transport: &http.Transport{
-		DialContext:       s.DialContext,
-		DisableKeepAlives: true, // a connection in use is what keeps agentmodel alive
-	}}
+	return &http.Client{Transport: &http.Transport{DialContext: s.DialContext, IdleConnTimeout: 30 * time.Second}}
 }
 
-// DialContext connects to agentmodel, whatever the address, and starts it if it isn't running. A connection that is open
-// counts as use. When agentmodel dies, its connections break; the next dial starts it anew.
+// DialContext connects to agentmodel, whatever the address, and starts it if it isn't running. When agentmodel dies its
+// connections break; the next dial starts it anew.
 func (s *Supervisor) DialContext(ctx context.Context, _, _ string) (net.Conn, error) {
 	for try := 0; ; try++ {
-		p, err := s.acquire(ctx)
+		p, err := s.running(ctx)
 		if err != nil {
 			return nil, err
 		}
-		c, err := s.connect(ctx, p)
+		var d net.Dialer
+		c, err := d.DialContext(ctx, "unix", p.socket)
 		if err == nil {
 			return c, nil
 		}
-		s.release()
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
 		if try == 2 {
-			return nil, err
+			return nil, fmt.Errorf("connect to agentmodel: %w", err)
+		}
+		select { // it is ending
+		case <-p.gone:
+		case <-time.After(time.Second):
 		}
 	}
 }
@@ -184,26 +194,21 @@ func (s *Supervisor) Dial(ctx context.Context) (net.Conn, error) {
 	return s.DialContext(ctx, "unix", "agentmodel")
 }
 
-// connect waits until p serves and connects to it.
-func (s *Supervisor) connect(ctx context.Context, p *process) (net.Conn, error) {
+// running returns a process that serves, started if there is none.
+func (s *Supervisor) running(ctx context.Context) (*process, error) {
+	p, err := s.current(ctx)
+	if err != nil {
+		return nil, err
+	}
 	select {
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	case <-p.ready:
+		return p, p.err
 	}
-	if p.err != nil {
-		return nil, p.err
-	}
-	var d net.Dialer
-	c, err := d.DialContext(ctx, "unix", p.socket)
-	if err != nil {
-		return nil, fmt.Errorf("connect to agentmodel: %w", err)
-	}
-	return &conn{Conn: c, done: s.release}, nil
 }
 
-// acquire counts a user and returns the running process, started if there is none.
-func (s *Supervisor) acquire(ctx context.Context) (*process, error) {
+func (s *Supervisor) current(ctx context.Context) (*process, error) {
 	if err := s.pause(ctx); err != nil {
 		return nil, err
 	}
@@ -218,11 +223,6 @@ func (s *Supervisor) acquire(ctx context.Context) (*process, error) {
 			return nil, err
 		}
 		s.proc = p
-	}
-	s.conns++
-	if s.idle != nil {
-		s.idle.Stop()
-		s.idle = nil
 	}
 	return s.proc, nil
 }
@@ -246,26 +246,6 @@ func (s *Supervisor) pause(ctx context.Context) error {
 	}
 }
 
-// release counts a user less; the last one starts the idle clock.
-func (s *Supervisor) release() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.conns--
-	if s.conns > 0 || s.proc == nil || s.opt.Idle < 0 || s.closed {
-		return
-	}
-	p := s.proc
-	s.idle = time.AfterFunc(s.opt.Idle, func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if s.conns == 0 && s.proc == p {
-			s.log.Info("local model stopped", "reason", "idle", "after", s.opt.Idle)
-			s.proc = nil
-			p.life.Close()
-		}
-	})
-}
-
 // Running reports whether agentmodel runs, its process id, and how often it was started.
 func (s *Supervisor) Running() (running bool, pid, starts int) {
 	s.mu.Lock()
@@ -282,9 +262,6 @@ func (s *Supervisor) Close() error {
 	s.closed = true
 	p := s.proc
 	s.proc = nil
-	if s.idle != nil {
-		s.idle.Stop()
-	}
 	private := s.private
 	s.mu.Unlock()
 	if p != nil {
@@ -325,9 +302,9 @@ func (s *Supervisor) start() (*process, error) {
 	p.cmd = exec.Command(program, append(args, "--socket", socket, "--lifeline")...)
 	p.cmd.Stdin = life
 	p.cmd.Stderr = p.tail
-	p.cmd.Env = append(os.Environ(), "GGML_NO_BACKTRACE=1", "GOTRACEBACK=none")
+	p.cmd.Env = environment()
 	p.cmd.Dir = filepath.Dir(socket)
-	isolate(p.cmd)
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a Ctrl-C at the terminal is for its owner only
 	said, err := p.cmd.StdoutPipe()
 	if err == nil {
 		err = p.cmd.Start()
@@ -339,6 +316,17 @@ func (s *Supervisor) start() (*process, error) {
 	s.starts++
 	go s.watch(p, said, time.Now())
 	return p, nil
+}
+
+// environment is what agentmodel needs of this process's: no key of a provider is among it.
+func environment() []string {
+	env := []string{"GGML_NO_BACKTRACE=1", "GOTRACEBACK=none"}
+	for _, name := range []string{"PATH", "HOME", "TMPDIR", "LANG", "LD_LIBRARY_PATH", "OMP_NUM_THREADS"} {
+		if v, ok := os.LookupEnv(name); ok {
+			env = append(env, name+"="+v)
+		}
+	}
+	return env
 }
 
 // watch waits for the word ready, then for the end.
@@ -361,8 +349,15 @@ func (s *Supervisor) watch(p *process, said io.Reader, begun time.Time) {
 		p.err = &StartError{Reason: p.tail.last(), Err: err}
 	}
 	s.mu.Lock()
-	if s.proc == p { // not stopped by us
+	if s.proc == p { // not stopped by Close
 		s.proc = nil
+	}
+	switch {
+	case s.closed:
+	case served && err == nil:
+		s.crashes = 0
+		s.log.Info("local model stopped", "reason", "idle", "after", s.opt.Idle)
+	default:
 		if served && time.Since(begun) > time.Minute {
 			s.crashes = 0
 		}
@@ -429,6 +424,9 @@ func (s *Supervisor) args() ([]string, error) {
 	if s.opt.Slots > 0 {
 		args = append(args, "--slots", strconv.Itoa(s.opt.Slots))
 	}
+	if s.opt.Idle > 0 {
+		args = append(args, "--idle", s.opt.Idle.String())
+	}
 	if s.opt.Threads > 0 {
 		args = append(args, "--threads", strconv.Itoa(s.opt.Threads))
 	}
@@ -452,20 +450,6 @@ func (s *Supervisor) socket() (string, error) {
 		return "", fmt.Errorf("make the socket's folder: %w", err)
 	}
 	return filepath.Join(dir, fmt.Sprintf("model-%d-%d.sock", os.Getpid(), s.starts)), nil
-}
-
-// conn tells once that it was closed.
-type conn struct {
-	net.Conn
-	once sync.Once
-	done func()
-}
-
-// Close closes the connection.
-func (c *conn) Close() error {
-	err := c.Conn.Close()
-	c.once.Do(c.done)
-	return err
 }
 
 // tail keeps the end of what a program writes.

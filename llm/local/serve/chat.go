@@ -34,7 +34,7 @@ func (s *Server) chatCompletions(w http.ResponseWriter, r *http.Request) {
 		writeError(w, err)
 		return
 	}
-	text, calls := splitCalls(out.text, g.marker)
+	text, calls := splitCalls(out.text, g)
 	reason := out.reason
 	msg := &replyMessage{Role: "assistant", Content: &text, ToolCalls: calls}
 	if len(calls) > 0 {
@@ -102,7 +102,7 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request, req *chatRequest
 		w.Write(append(append([]byte("data: "), b...), "\n\n"...)) //nolint:errcheck // the client went away
 		return
 	}
-	_, calls := splitCalls(out.text, g.marker)
+	_, calls := splitCalls(out.text, g)
 	reason := out.reason
 	for i, c := range calls {
 		c.Index = &i
@@ -267,6 +267,7 @@ func (s *Server) planTools(req *chatRequest, g *generation) ([]tool, error) {
 		g.grammar, err = gbnf.ToolCalls(offered, callOpen, callClose)
 	} else {
 		g.after, err = gbnf.ToolCalls(offered, "", callClose)
+		g.bare = func(text string) bool { return bareCall(text, offered) != "" }
 	}
 	if err != nil {
 		return nil, invalid("tools", "tools: %v", err)
@@ -297,11 +298,37 @@ func parseChoice(raw json.RawMessage) (choice, name string, err error) {
 	return "required", f.Function.Name, nil
 }
 
+// bareCall returns the JSON of a reply that is nothing but a call of an offered tool, perhaps in a fence: small models
+// often leave the marker out.
+func bareCall(text string, offered []gbnf.Tool) string {
+	text = strings.TrimSpace(text)
+	if inner, ok := strings.CutPrefix(text, "```json"); ok {
+		text = strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(inner), "```"))
+	}
+	var c struct {
+		Name      string                     `json:"name"`
+		Arguments map[string]json.RawMessage `json:"arguments"`
+	}
+	if json.Unmarshal([]byte(text), &c) != nil || c.Arguments == nil {
+		return ""
+	}
+	for _, t := range offered {
+		if t.Name == c.Name {
+			return text
+		}
+	}
+	return ""
+}
+
 // splitCalls takes a reply apart into its text and its tool calls. What can't be read as a call stays text.
-func splitCalls(text, marker string) (string, []toolCall) {
-	at := -1
-	if marker != "" {
-		at = strings.Index(text, marker)
+func splitCalls(text string, g *generation) (string, []toolCall) {
+	if g.marker == "" {
+		return text, nil
+	}
+	at := strings.Index(text, g.marker)
+	if at < 0 && g.bare != nil && g.bare(text) {
+		at = 0
+		text = g.marker + text[strings.IndexByte(text, '{'):]
 	}
 	if at < 0 {
 		return text, nil
@@ -309,7 +336,7 @@ func splitCalls(text, marker string) (string, []toolCall) {
 	said, rest := text[:at], text[at:]
 	var calls []toolCall
 	for {
-		_, after, ok := strings.Cut(rest, marker)
+		_, after, ok := strings.Cut(rest, g.marker)
 		if !ok {
 			break
 		}

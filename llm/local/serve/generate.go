@@ -17,6 +17,7 @@ type generation struct {
 	grammar   string                  // holds the whole reply; "" is free
 	marker    string                  // text that begins a tool call; what follows isn't shown
 	after     string                  // grammar that holds what follows the marker, when grammar is empty
+	bare      func(text string) bool  // reports that a reply without marker is a tool call
 	stop      []string                // texts that end the reply and aren't part of it
 	show      func(text string) error // pieces of valid UTF-8 as they are certain; an error ends the reply
 }
@@ -121,7 +122,7 @@ func (e *engine) predict(ctx context.Context, s *slot, smp *sampler, g *generati
 	if g.maxTokens > 0 {
 		most = min(most, g.maxTokens)
 	}
-	text := &reply{stop: g.stop, marker: g.marker, show: g.show}
+	text := &reply{stop: g.stop, marker: g.marker, show: g.show, bare: g.bare}
 	defer func() { out.text = text.String() }()
 	eog := e.voc.eog
 	for {

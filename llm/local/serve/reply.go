@@ -11,6 +11,7 @@ type reply struct {
 	stop   []string
 	marker string
 	show   func(string) error
+	bare   func(string) bool // reports that a whole reply is a tool call without its marker
 
 	buf    []byte
 	shown  int
@@ -38,11 +39,26 @@ func (r *reply) add(piece string) (bool, error) {
 			return false, err
 		}
 	}
+	if r.bare != nil && r.mayBeBare() {
+		return false, nil
+	}
 	return false, r.showTo(len(r.buf) - r.uncertain())
+}
+
+// mayBeBare reports that the reply so far looks like JSON, in a fence or not: nothing of it is shown before its end.
+func (r *reply) mayBeBare() bool {
+	if r.shown > 0 {
+		return false
+	}
+	t := strings.TrimLeft(string(r.buf[:min(len(r.buf), 64)]), " \n")
+	return t == "" || t[0] == '{' || strings.HasPrefix(t, "```json") || strings.HasPrefix("```json", t)
 }
 
 // end shows what was held back.
 func (r *reply) end() error {
+	if !r.marked && r.shown == 0 && r.bare != nil && r.bare(r.String()) {
+		r.marked = true
+	}
 	if r.marked {
 		return nil
 	}

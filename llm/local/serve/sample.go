@@ -60,7 +60,7 @@ func (s *sampler) constrain(grammar string) error {
 	s.free()
 	s.grammar = llama.SamplerInitGrammar(s.voc.vocab, grammar, "root")
 	if s.grammar == 0 {
-		return errors.New("the library can't parse the grammar")
+		return invalid("grammar", "the library can't read the grammar: it wants GBNF with a rule root and no left recursion")
 	}
 	return nil
 }

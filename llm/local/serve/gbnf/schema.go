@@ -108,6 +108,14 @@ func (w *writer) add(body string) string {
 	return name
 }
 
+// forget drops the rules that came after the first n: what a schema left that turned out unsupported.
+func (w *writer) forget(n int) {
+	for _, name := range w.order[n:] {
+		delete(w.rules, name)
+	}
+	w.order = w.order[:n]
+}
+
 // document writes the rules of one schema and returns its expression.
 func (w *writer) document(schema []byte) (string, error) {
 	n, err := parse(schema)
@@ -353,7 +361,7 @@ func (w *writer) one(t string, n *node, path string, depth int) (string, error) 
 	case "number":
 		for _, k := range []string{"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"} {
 			if n.fields[k] != nil {
-				return "", &UnsupportedError{path, k + "\" of a number, not an integer, \""}
+				return "", &UnsupportedError{path, k} // a grammar holds the bounds of integers only
 			}
 		}
 		return w.use("number"), nil

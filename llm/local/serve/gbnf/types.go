@@ -276,8 +276,10 @@ func ToolCalls(tools []Tool, open, close string) (string, error) {
 	for _, t := range tools {
 		args := ""
 		if len(t.Schema) > 0 {
+			before := len(w.order)
 			var err error
 			if args, err = w.document(t.Schema); err != nil {
+				w.forget(before)
 				args = ""
 			}
 		}
