@@ -66,3 +66,20 @@ func BenchmarkTake(b *testing.B) {
 		}
 	})
 }
+
+// BenchmarkTakeSmall measures what every run pays: the snapshot of a handful of files, and the note at its end.
+func BenchmarkTakeSmall(b *testing.B) {
+	root, store := b.TempDir(), b.TempDir()
+	write(b, root, sample)
+	s := take(b, root, store)
+	b.Run("take", func(b *testing.B) {
+		for b.Loop() {
+			take(b, root, store)
+		}
+	})
+	b.Run("seal", func(b *testing.B) {
+		for b.Loop() {
+			must(b, s.Seal(b.Context(), root))
+		}
+	})
+}
