@@ -97,12 +97,12 @@ func (p *Prices) Lookup(name string) (Entry, bool) {
 	return e, ok
 }
 
-// Names returns the models of one provider, without its name, sorted.
+// Names returns the models of one provider, as provider/model, sorted.
 func (p *Prices) Names(provider string) []string {
 	var names []string
 	for name := range p.Models {
-		if m, ok := strings.CutPrefix(name, provider+"/"); ok {
-			names = append(names, m)
+		if strings.HasPrefix(name, provider+"/") {
+			names = append(names, name)
 		}
 	}
 	slices.Sort(names)

@@ -143,17 +143,22 @@ func TestEncode(t *testing.T) {
 		t.Errorf("equal requests differ: %v\n%s\n%s", err, first, second)
 	}
 	copy(second, "XXXX") // the caller's own copy
-	for name, change := range map[string]func(){
-		"temperature": func() { *r.Temperature = 0.3 },
-		"text":        func() { r.Messages[1].Text = "other" },
-		"call":        func() { r.Messages[2].Calls[0].Args = `{"c":1}` },
-		"schema":      func() { r.Tools[0].Schema[2] = 'T' },
-		"description": func() { r.Tools[0].Description = "d" },
-		"bound":       func() { r.MaxTokens = 5 },
-		"one less":    func() { r.Messages = append(r.Messages[:1:1], r.Messages[2:]...) },
-		"one more":    func() { r.Messages = append(r.Messages, llm.Message{Role: llm.User, Text: "x"}) },
+	for _, step := range []struct {
+		name   string
+		change func()
+	}{
+		{"temperature", func() { *r.Temperature = 0.3 }},
+		{"text", func() { r.Messages[1].Text = "other" }},
+		{"call", func() { r.Messages[2].Calls[0].Args = `{"c":1}` }},
+		{"schema", func() { r.Tools[0].Schema[2] = 'T' }},
+		{"description", func() { r.Tools[0].Description = "d" }},
+		{"bound", func() { r.MaxTokens = 5 }},
+		{"one more", func() { r.Messages = append(r.Messages, llm.Message{Role: llm.User, Text: "x"}) }},
+		{"one less", func() { r.Messages = append(r.Messages[:1:1], r.Messages[2:]...) }},
+		{"fewer", func() { r.Messages = r.Messages[:2] }},
 	} {
-		change()
+		name := step.name
+		step.change()
 		got, err := m.Encode(r)
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
