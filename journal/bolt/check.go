@@ -34,39 +34,41 @@ func (e *DamagedError) Hint() string {
 const checkTimeout = 10 * time.Minute
 
 // check proves that the file can be given to bbolt: always its size and header, and after an unclean stop all of its
-// structure, the second time by bbolt itself in a process that may die of it.
-func (s *Store) check(unclean bool, command []string) error {
+// structure, the second time by bbolt itself in a process that may die of it. cut is whether the last commit was cut off.
+func (s *Store) check(unclean bool, command []string) (cut bool, err error) {
 	fault, err := precheck(s.path())
-	if errors.Is(err, os.ErrNotExist) {
-		return nil // it is made
-	}
-	if err != nil {
-		return err
-	}
-	if fault != "" {
-		if !unclean {
-			return &DamagedError{Path: s.path(), What: fault}
-		}
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return false, nil // it is made
+	case err != nil:
+		return false, err
+	case fault != "" && !unclean:
+		return false, &DamagedError{Path: s.path(), What: fault + ": the last commit may be lost"}
+	case !unclean:
+		return false, nil
+	case fault != "":
 		// A power cut in the middle of a commit can do this. The commit was not acknowledged.
 		s.log.Warn("journal's last commit was cut off", "path", s.path(), "fault", fault)
 	}
-	if !unclean {
-		return nil
-	}
 	s.log.Info("checking the journal after an unclean stop", "path", s.path())
 	if err := checkTree(s.path()); err != nil {
-		return err
+		return false, err
 	}
 	if len(command) == 0 {
-		return nil
+		return fault != "", nil
 	}
+	return fault != "", s.checkElsewhere(command)
+}
+
+// checkElsewhere runs the command that checks the file.
+func (s *Store) checkElsewhere(command []string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), checkTimeout)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, command[0], append(command[1:len(command):len(command)], s.path())...)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	cmd.WaitDelay = time.Second
-	err = cmd.Run()
+	err := cmd.Run()
 	var exit *exec.ExitError
 	switch {
 	case errors.As(err, &exit):

@@ -142,7 +142,8 @@ func (s *Store) open(o Options) (err error) {
 		// What was found stays to be checked again: only a journal that was closed before is closed now.
 		err = errors.Join(err, s.lock.release(claimed && !unclean))
 	}()
-	if err := s.check(unclean, o.CheckCommand); err != nil {
+	cut, err := s.check(unclean, o.CheckCommand)
+	if err != nil {
 		return err
 	}
 	if err := s.lock.claim(); err != nil {
@@ -156,6 +157,12 @@ func (s *Store) open(o Options) (err error) {
 	}
 	if s.db, err = openDB(s.path()); err != nil {
 		return err
+	}
+	if cut {
+		// The next commit, of nothing, writes the broken header anew.
+		if err := s.db.Update(func(*bbolt.Tx) error { return nil }); err != nil {
+			return err
+		}
 	}
 	if err := s.prepare(); err != nil {
 		return err
