@@ -84,7 +84,7 @@ type Diff struct {
 // FileDiff is the change of one file.
 type FileDiff struct {
 	Path   string `json:"path"`
-	Change string `json:"change"`           // added, modified, deleted
+	Change string `json:"change"`           // created, changed, deleted, or renamed from PATH
 	Patch  string `json:"patch,omitempty"`  // unified diff; "" for a binary or a very large file
 	Binary bool   `json:"binary,omitempty"` // or too large to compare
 	Mode   string `json:"mode,omitempty"`   // new mode bits, if they changed: "0755"

@@ -366,7 +366,7 @@ func TestListAndResolve(t *testing.T) {
 func TestEngineCalls(t *testing.T) {
 	hash := ""
 	ctxWant := api.Context{Step: 2, Model: "local", Bytes: []byte("{\"a\":\x00}"), Tokens: 3, Hash: "h", Verified: true}
-	diffWant := api.Diff{Files: []api.FileDiff{{Path: "a", Change: "modified", Patch: "@@"}}}
+	diffWant := api.Diff{Files: []api.FileDiff{{Path: "a", Change: "changed", Patch: "@@"}}}
 	undoWant := journal.Undone{By: "ann", Restored: []string{"a"}, Kept: []string{"b"}}
 	modelsWant := []api.ModelInfo{{Name: "local", Ready: true, Size: 5}}
 	s := serve(t, func(e *apitest.Engine, _ *api.Options) {

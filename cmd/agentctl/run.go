@@ -159,7 +159,7 @@ var providerEnv = []string{
 func (a *app) request(f runFlags, args []string) (api.StartRequest, error) {
 	req := api.StartRequest{
 		Checks: f.checks, Protect: f.protect, Net: f.net, Model: f.model, Yes: f.yes, Parallel: f.parallel,
-		Attended: terminal(a.stdin) && terminal(a.stderr) && !f.json && !f.detach && !f.yes,
+		Attended: terminal(a.stdin) && terminal(a.stderr) && !f.json && !f.detach,
 	}
 	var err error
 	if req.Budget, err = f.budget(); err != nil {

@@ -176,7 +176,7 @@ func (p *player) functions(at api.Places) {
 		return api.Context{Step: step, Model: "local", Bytes: []byte("the \x1b[1mbytes"), Tokens: 3, Hash: "abc", Verified: true}, nil
 	}
 	p.OnDiff = func(context.Context, journal.RunID) (api.Diff, error) {
-		return api.Diff{Files: []api.FileDiff{{Path: "a", Change: "modified", Patch: "--- a\n+++ a\n@@ -1 +1 @@\n-x\n+\x1b[2Jy\n"}, {Path: "pic", Change: "added", Binary: true}}}, nil
+		return api.Diff{Files: []api.FileDiff{{Path: "a", Change: "changed", Patch: "--- a\n+++ a\n@@ -1 +1 @@\n-x\n+\x1b[2Jy\n"}, {Path: "pic", Change: "created", Binary: true}}}, nil
 	}
 	p.OnUndo = func(ctx context.Context, run journal.RunID, by string) (journal.Undone, error) {
 		return journal.Undone{By: by, Restored: []string{"a"}, Kept: []string{"b"}}, nil
