@@ -98,7 +98,7 @@ func (m *models) one(ctx context.Context, name string) (llm.Model, error) {
 	if p.Name == "local" {
 		opened, err = m.local(cmp.Or(model, m.d.cfg.Local.Model, local.DefaultChat))
 	} else {
-		opened, err = langchain.Open(name, m.getenv, langchain.Options{Prices: m.prices})
+		opened, err = langchain.Open(ctx, name, m.getenv, langchain.Options{Prices: m.prices})
 	}
 	if err != nil {
 		var e *llm.Error
@@ -139,7 +139,7 @@ func (m *models) fallback(ctx context.Context) string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.def == "" {
-		m.def = langchain.Default(ctx, m.getenv, nil)
+		m.def = langchain.Default(ctx, m.getenv)
 	}
 	return m.def
 }
