@@ -80,10 +80,10 @@ func openStepwise(dir int, rel string, flags int) (int, error) {
 		if i == len(parts)-1 {
 			f = flags
 		}
-		if part == ".." {
-			return -1, unix.EXDEV
+		fd, err := -1, error(unix.EXDEV) // as openat2 says of a way out
+		if part != ".." {
+			fd, err = unix.Openat(at, part, f, 0)
 		}
-		fd, err := unix.Openat(at, part, f, 0)
 		if at != dir {
 			unix.Close(at)
 		}
