@@ -16,6 +16,7 @@ const (
 	maxCommands  = 256
 	maxNesting   = 8 // of command lines within command lines: sh -c, eval, aliases
 	maxWords     = 64
+	maxParens    = 4000 // the parser's time grows with the square of what is open
 )
 
 // Command is one simple command of a shell command line, as a rule sees it. Quotes are taken away and braces expanded; what only
@@ -41,8 +42,14 @@ type Redirect struct {
 }
 
 // Commands reads a bash command line. It never fails: text that can't be read is a command without a name that is Dynamic.
-func Commands(line string) []Command {
-	r := reader{aliases: map[string]string{}}
+func Commands(line string) (list []Command) {
+	r := reader{out: make([]Command, 0, 4)}
+	defer func() {
+		if p := recover(); p != nil { // a fault in reading must not pass for a harmless command
+			r.unknown(line, scope{})
+			list = r.out
+		}
+	}()
 	r.line(line, scope{})
 	return r.out
 }
@@ -83,7 +90,7 @@ var parsers = sync.Pool{New: func() any { return syntax.NewParser(syntax.Variant
 
 // line reads a whole command line. Bash runs what stands before an error, so that is listed too.
 func (r *reader) line(src string, in scope) {
-	if in.depth > maxNesting || len(src) > maxLineBytes || strings.ContainsRune(src, 0) {
+	if in.depth > maxNesting || len(src) > maxLineBytes || strings.Count(src, "(") > maxParens || strings.ContainsRune(src, 0) {
 		r.unknown(src, in)
 		return
 	}
@@ -104,9 +111,9 @@ func parse(src string) (stmts []*syntax.Stmt, err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			err = fmt.Errorf("the parser gave up: %v", v) // this parser is not used again
-			return
+		} else {
+			parsers.Put(p)
 		}
-		parsers.Put(p)
 	}()
 	for s, err := range p.StmtsSeq(strings.NewReader(src)) {
 		if err != nil {
@@ -210,7 +217,7 @@ func (r *reader) redirect(rd *syntax.Redirect, in *scope) Redirect {
 	if rd.Hdoc != nil {
 		here = rd.Hdoc
 	}
-	if rd.Word != nil {
+	if rd.Word != nil && len(rd.Word.Lit()) == 0 {
 		r.below(rd.Word, in.inner())
 	}
 	switch rd.Op {
@@ -235,15 +242,17 @@ func (r *reader) redirect(rd *syntax.Redirect, in *scope) Redirect {
 }
 
 func (r *reader) call(c *syntax.CallExpr, in scope) {
-	r.below(c, in.inner()) // commands in $(…), `…`, <(…)
+	if !plain(c) {
+		r.below(c, in.inner()) // commands in $(…), `…`, <(…)
+	}
 	base := Command{Redirects: in.redirects, Wrapped: in.wrapped}
 	for _, a := range c.Assigns {
 		base.Sets = append(base.Sets, r.source(a))
 		base.Expands = base.Expands || a.Value != nil && r.expands(a.Value)
 	}
-	var fs []field
+	fs := make([]field, 0, len(c.Args))
 	for _, w := range c.Args {
-		fs = append(fs, r.fields(w)...)
+		fs = r.fields(fs, w)
 	}
 	if len(fs) == 0 {
 		base.Dynamic = len(c.Args) > 0
@@ -253,11 +262,24 @@ func (r *reader) call(c *syntax.CallExpr, in scope) {
 	r.command(fs, base, in)
 }
 
+// plain reports whether a command has nothing but literal words.
+func plain(c *syntax.CallExpr) bool {
+	for _, w := range c.Args {
+		for _, p := range w.Parts {
+			if _, ok := p.(*syntax.Lit); !ok {
+				return false
+			}
+		}
+	}
+	return len(c.Assigns) == 0
+}
+
 // command lists one command with its words, then what it runs.
 func (r *reader) command(fs []field, c Command, in scope) {
 	if len(fs) == 0 || len(r.out) > maxCommands {
 		return
 	}
+	c.Words = make([]string, 0, len(fs))
 	for _, f := range fs {
 		c.Words = append(c.Words, f.s)
 	}

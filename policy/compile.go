@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/expr-lang/expr"
 	"github.com/expr-lang/expr/ast"
@@ -77,10 +78,15 @@ func compile(src string, env any, names []string, opts ...expr.Option) (*vm.Prog
 	return prog, seen, nil
 }
 
+var machines = sync.Pool{New: func() any { return new(vm.VM) }}
+
 // run evaluates a compiled condition. A panic of the machine is an error.
 func run(p *vm.Program, env any) (ok bool, err error) {
-	out, err := expr.Run(p, env)
-	if err != nil {
+	m := machines.Get().(*vm.VM)
+	out, err := m.Run(p, env)
+	if err == nil {
+		machines.Put(m) // one that failed may hold anything
+	} else {
 		var fe *file.Error
 		if errors.As(err, &fe) {
 			return false, &Error{Line: fe.Line, Col: fe.Column + 1, Msg: fe.Message}

@@ -33,20 +33,23 @@ func (r *reader) source(n syntax.Node) string {
 // expands reports whether a word's value is known only at run time.
 func (r *reader) expands(w *syntax.Word) bool { return r.join(w).expands }
 
-// fields splits a word into what a command gets: braces are expanded, and an unquoted $IFS separates, as it does by default.
-func (r *reader) fields(w *syntax.Word) []field {
+// fields adds what a command gets of a word: braces are expanded, and an unquoted $IFS separates, as it does by default.
+func (r *reader) fields(into []field, w *syntax.Word) []field {
+	if l := w.Lit(); l != "" && !strings.ContainsAny(l, `\*?[~{`) {
+		return append(into, field{s: l}) // most words
+	}
 	written := r.source(w)
 	if !syntax.SplitBraces(w) {
-		return r.split(w)
+		return append(into, r.split(w)...)
 	}
 	var out []field
 	for one, err := range expand.BracesSeq(nil, w) {
 		if err != nil || len(out) >= maxWords {
-			return []field{{s: written, expands: true, glob: true}}
+			return append(into, field{s: written, expands: true, glob: true})
 		}
 		out = append(out, r.split(one)...)
 	}
-	return out
+	return append(into, out...)
 }
 
 func (r *reader) split(w *syntax.Word) []field {
@@ -118,6 +121,10 @@ func (b *builder) part(p syntax.WordPart) {
 
 // literal adds unquoted text.
 func (b *builder) literal(s string) {
+	if !strings.ContainsAny(s, `\*?[~`) {
+		b.s += s
+		return
+	}
 	for i := 0; i < len(s); i++ {
 		switch s[i] {
 		case '\\':

@@ -206,13 +206,12 @@ func (r *reader) script(f field, more string, in scope) bool {
 // joined reads words that a shell gets as one text.
 func (r *reader) joined(fs []field, in scope) bool {
 	all := field{}
+	words := make([]string, len(fs))
 	for i, f := range fs {
-		if i > 0 {
-			all.s += " "
-		}
-		all.s += f.s
+		words[i] = f.s
 		all.expands = all.expands || f.expands
 	}
+	all.s = strings.Join(words, " ")
 	return r.script(all, "", in)
 }
 
@@ -314,6 +313,9 @@ func runAlias(r *reader, fs []field, _ scope) bool {
 	for _, f := range fs[1:] {
 		name, body, ok := strings.Cut(f.s, "=")
 		if ok && len(r.aliases) < maxCommands {
+			if r.aliases == nil {
+				r.aliases = map[string]string{}
+			}
 			r.aliases[name] = body
 		}
 		known = known && !f.expands
