@@ -303,15 +303,17 @@ func TestFileToolsAndSwappedFolders(t *testing.T) {
 	}()
 	set := tools.Builtin()
 	won := 0
-	for i := range 3000 {
-		r, err := set.Lookup("write").Run(context.Background(), env, args.WriteFile{Path: "d/g", Content: fmt.Sprint(i)})
-		if err != nil {
-			t.Fatal(err)
+	for i := range 2000 {
+		if i%10 == 0 { // each that succeeds waits for the disk
+			r, err := set.Lookup("write").Run(context.Background(), env, args.WriteFile{Path: "d/g", Content: fmt.Sprint(i)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r.OK {
+				won++
+			}
 		}
-		if r.OK {
-			won++
-		}
-		r, err = set.Lookup("read").Run(context.Background(), env, args.ReadFile{Path: "d/f"})
+		r, err := set.Lookup("read").Run(context.Background(), env, args.ReadFile{Path: "d/f"})
 		if err != nil {
 			t.Fatal(err)
 		}
