@@ -14,6 +14,7 @@ type Box struct {
 	opts      Options
 	launcher  launcher
 	rep       Report
+	groups    *cgroups // nil where none can be made
 	holders   placeholders
 	failSetup bool // a test: every set-up fails at its last step
 
@@ -46,6 +47,9 @@ func (b *Box) Close() error {
 	b.cancel(ErrClosed)
 	b.dropSpares()
 	b.group.Wait()
+	if b.groups != nil {
+		b.groups.close()
+	}
 	if n, ok := b.launcher.(*native); ok {
 		n.idmaps.close()
 	}
@@ -61,6 +65,7 @@ func (b *Box) pick() error {
 		return err
 	}
 	b.launcher = n
+	b.groups, _ = openCgroups()
 	return nil
 }
 
@@ -93,6 +98,8 @@ func (b *Box) tools() toolchains {
 		home = real
 	}
 	fresh := findToolchains(os.Getenv("PATH"), home, os.Getenv)
+	fresh.ops, fresh.system = systemOps(etcShown)
+	fresh.proc = procOps()
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.found, b.foundAt = &fresh, time.Now()

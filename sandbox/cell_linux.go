@@ -41,7 +41,9 @@ type cell struct {
 	procFS    *os.File // the box's /proc, for the supervisor
 	scratch   *os.File
 	listeners []*os.File
-	release   func() // gives mount points in the workspace back
+	group     *cgroup // nil where none can be had
+	ooms      int64   // kills of the group before this box
+	release   func()  // gives mount points in the workspace back
 	reaped    chan struct{}
 	once      sync.Once
 }
@@ -80,6 +82,17 @@ func (b *Box) build(ctx context.Context, pl *plan, key string) (*cell, error) {
 		return nil, fmt.Errorf("open control socket: %w", err)
 	}
 	c.ctl = conn.(*net.UnixConn)
+	if b.groups != nil {
+		err := error(nil)
+		if c.group, err = b.groups.get(pl.limits); err == nil {
+			c.ooms = c.group.oom()
+			err = c.group.add(c.proc.Pid)
+		}
+		if err != nil {
+			c.end()
+			return nil, err
+		}
+	}
 	if b.failSetup {
 		spec.Steps |= boxinit.StepFailAtEnd
 	}
@@ -172,6 +185,9 @@ func (c *cell) close() {
 		if f != nil {
 			f.Close()
 		}
+	}
+	if c.group != nil {
+		c.group.owner.put(c.group)
 	}
 	c.release()
 }

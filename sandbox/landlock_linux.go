@@ -66,7 +66,7 @@ func landlockOps(s *boxinit.Spec, pl *plan, abi int) {
 	allow("/proc", llRead|llWriteFile|llTruncate)
 	allow("/dev", llRead|llWriteFile|llTruncate|llIoctlDev)
 	allow("/.scratch", write)
-	for _, in := range []string{"/tmp", boxHome, "/dev/shm", "/cache", "/run"} {
+	for _, in := range []string{"/tmp", boxHome, "/dev/shm"} {
 		allow(in, write)
 	}
 	for _, src := range pl.sources {

@@ -159,7 +159,7 @@ func startInit(program, role string, attr *syscall.SysProcAttr) (*initProc, erro
 	}
 	proc, err := os.StartProcess(program, []string{"agentd-box"}, &os.ProcAttr{
 		Dir:   "/",
-		Env:   []string{boxinit.Marker + "=" + role, "GOGC=off", "GOMEMLIMIT=24MiB", "GOMAXPROCS=2", "GOTRACEBACK=single"},
+		Env:   []string{boxinit.Marker + "=" + role, "GOGC=off", "GOMEMLIMIT=24MiB", "GOMAXPROCS=1", "GOTRACEBACK=single"},
 		Files: []*os.File{null, null, logFile, theirs},
 		Sys:   attr,
 	})

@@ -48,6 +48,7 @@ type Proc struct {
 	readers []*os.File
 	helpers sync.WaitGroup // what serves the box while it runs
 	count   outputCount
+	egress  Egress
 }
 
 type dialed struct {
@@ -107,10 +108,13 @@ func (c *cell) start(ctx context.Context, b *Box, cmd Command) (*Proc, error) {
 			closeAll(files)
 			return nil, errors.New("start the program: the box opened no terminal")
 		}
-		unix.SetNonblock(int(files[0].Fd()), true)
-		p.term = os.NewFile(files[0].Fd(), "terminal")
-		near = []*os.File{p.term, p.term}
-		near[0] = p.term
+		fd, err := unix.FcntlInt(files[0].Fd(), unix.F_DUPFD_CLOEXEC, 0)
+		files[0].Close()
+		if err != nil {
+			return nil, fmt.Errorf("open terminal: %w", err)
+		}
+		unix.SetNonblock(fd, true) // so that reads can be given up
+		p.term = os.NewFile(uintptr(fd), "terminal")
 	}
 	p.begin(cmd, near)
 	return p, nil
@@ -177,8 +181,10 @@ func (p *Proc) begin(cmd Command, near []*os.File) {
 	p.stop = context.AfterFunc(p.ctx, func() { p.kill(KilledCancelled, "cancelled") })
 	p.timer = time.AfterFunc(limits.Wall, func() { p.kill(KilledWall, "wall time, "+limits.Wall.String()) })
 	ctx, cancel := context.WithCancel(context.Background())
-	p.serveNet(ctx)
 	p.helpers.Go(func() { p.supervise(ctx) })
+	if err := p.serveNet(ctx); err != nil {
+		p.kill(KilledCancelled, "network: "+err.Error())
+	}
 	go p.wait(cancel) // joined by Wait, and by done
 }
 
@@ -323,7 +329,13 @@ func (p *Proc) finish(exit *boxinit.Exit, err error, wall time.Duration) {
 	p.mu.Lock()
 	killed, detail := p.killed, p.detail
 	p.mu.Unlock()
+	if p.cell.group != nil && killed == "" && p.cell.group.oom() > p.cell.ooms {
+		killed, detail = KilledMemory, "memory, "+Bytes(p.cell.plan.limits.Memory)
+	}
 	r := Result{Killed: killed, Detail: detail, Level: p.cell.level, Usage: Usage{Wall: wall}}
+	if d, ok := p.egress.(interface{ Denied() []Denial }); ok {
+		r.Denied = d.Denied()
+	}
 	if exit == nil {
 		r.Exit, r.Signal = 137, "SIGKILL"
 		r.Usage.CPU, r.Usage.MaxRSS = p.count.cpu(), p.count.memory()

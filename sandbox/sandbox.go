@@ -86,6 +86,7 @@ type Result struct {
 	Detail string // of Killed, in words that a model can act on: "memory, 2.0 GiB"
 	Usage  Usage
 	Level  Level
+	Denied []Denial // connections it wanted and didn't get; the first few
 }
 
 // Guarantee is one thing a sandbox may enforce.

@@ -4,6 +4,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"agentd/sandbox/boxinit"
 )
 
 // toolchains are the programs outside the system's own folders that a box can use.
@@ -12,6 +14,9 @@ type toolchains struct {
 	path   []string          // folders of PATH, in order
 	caches map[string]string // host folder -> path in the box, read-only: module caches for offline builds
 	goMod  string            // path of the Go module cache in the box
+
+	ops, proc []boxinit.Op // of every view
+	system    []source
 }
 
 // findToolchains looks along the daemon's PATH. Of a program outside /usr only its own installation is shown, never

@@ -27,8 +27,9 @@ var etcShown = []string{
 	"debian_version", "inputrc", "terminfo", "chromium.d", "java-17-openjdk", "java-21-openjdk", "perl",
 }
 
-// procMasked are files of /proc that tell about the machine and not about the box.
-var procMasked = []string{"kcore", "kallsyms", "keys", "key-users", "sysrq-trigger", "timer_list", "kmsg", "latency_stats", "sched_debug"}
+// procMasked are files of /proc that everybody may read and that tell about the machine. Others (kcore, kmsg,
+// sysrq-trigger) belong to the host's root, whom no box has.
+var procMasked = []string{"kallsyms", "keys"}
 
 // etcFiles are written for every box.
 var etcFiles = map[string]string{
@@ -102,11 +103,13 @@ func systemOps(etc []string) ([]boxinit.Op, []source) {
 	for _, d := range []struct {
 		in   string
 		mode uint64
-	}{{"/tmp", 0o1777}, {boxHome, 0o755}, {"/dev/shm", 0o1777}, {"/cache", 0o755}, {"/run", 0o755}} {
+	}{{"/tmp", 0o1777}, {boxHome, 0o755}, {"/dev/shm", 0o1777}} {
 		at := "/.scratch/" + path.Base(d.in)
 		dir(at, d.mode)
 		ops = append(ops, boxinit.Op{Kind: boxinit.OpAlias, Src: at, Dst: d.in, Flags: boxinit.NoSuid | boxinit.NoDev, FD: -1})
 	}
+	dir("/cache", 0o755)
+	dir("/run", 0o755)
 	dir("/var", 0o755)
 	link("/tmp", "/var/tmp")
 	link("/run", "/var/run")
@@ -151,8 +154,8 @@ func (b *Box) plan(p Policy) (*plan, error) {
 	}
 	pl.ws = ws
 	t := b.tools()
-	ops, src := systemOps(etcShown)
-	pl.before = ops
+	src := slices.Clone(t.system)
+	pl.before = t.ops
 	const ro = boxinit.ReadOnly | boxinit.NoSuid | boxinit.NoDev
 	for _, root := range t.roots {
 		src = append(src, source{host: root, in: root, flags: ro | boxinit.Optional})
@@ -184,7 +187,7 @@ func (b *Box) plan(p Policy) (*plan, error) {
 	}
 	src = append(src, source{host: ws, in: boxWS, flags: owned, owned: true})
 	pl.sources = src
-	pl.after = procOps()
+	pl.after = slices.Clone(t.proc)
 	if t.goMod != "" && len(p.Net.Allow) == 0 {
 		pl.after = append(pl.after, boxinit.Op{Kind: boxinit.OpFile, Dst: boxHome + "/.config/go/env", Num: 0o644, FD: -1,
 			Src: "GOMODCACHE=" + t.goMod + "\nGOPROXY=off\nGOSUMDB=off\nGOTOOLCHAIN=local\nGOFLAGS=-buildvcs=false\n"})

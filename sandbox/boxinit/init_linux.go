@@ -13,6 +13,9 @@ const control = 3 // the descriptor of the control socket
 func init() {
 	role, ok := syscall.Getenv(Marker)
 	if !ok {
+		if arg, ok := syscall.Getenv(ProbeMarker); ok {
+			probe(arg)
+		}
 		return
 	}
 	// A person who exports the variable by accident still gets the program that was asked for.
@@ -207,7 +210,7 @@ func (needStatic) Error() string {
 
 // warm makes the runtime start the threads that this process will need, before the limit on processes holds.
 func warm() {
-	const n = 4
+	const n = 2
 	start, done := make(chan struct{}), make(chan struct{})
 	for range n {
 		go func() {

@@ -1,0 +1,42 @@
+// Package boxtest gives tests a program that can become a box's init, also where the test itself can't: a test binary
+// with the race detector is built with cgo.
+package boxtest
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+)
+
+var build = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "boxtest")
+	if err != nil {
+		return "", err
+	}
+	if err := os.Chmod(dir, 0o755); err != nil { // the box's user must reach it
+		return "", err
+	}
+	out := filepath.Join(dir, "initonly")
+	cmd := exec.Command("go", "build", "-o", out, "agentd/sandbox/internal/initonly")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-buildvcs=false")
+	if text, err := cmd.CombinedOutput(); err != nil {
+		return "", &exec.Error{Name: "go build initonly: " + string(text), Err: err}
+	}
+	return out, nil
+})
+
+// Init returns the program for sandbox.Options.Init: empty where the test itself is static. The program is built once
+// and stays in the temporary folder.
+func Init(t testing.TB) string {
+	t.Helper()
+	if !cgo {
+		return ""
+	}
+	path, err := build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}

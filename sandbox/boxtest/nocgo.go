@@ -1,0 +1,5 @@
+//go:build !cgo
+
+package boxtest
+
+const cgo = false

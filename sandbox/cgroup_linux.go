@@ -1,0 +1,259 @@
+package sandbox
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+)
+
+// cgroups keeps control groups for boxes, where this machine lets the daemon make them. A group is used again when its
+// box has ended: making one costs more than a box does.
+type cgroups struct {
+	version int               // 1 or 2
+	dirs    map[string]string // controller -> our folder; version 2 has one under ""
+
+	mu   sync.Mutex // guards the fields below
+	free []*cgroup
+	made int
+}
+
+// cgroup holds one box.
+type cgroup struct {
+	owner *cgroups
+	name  string
+}
+
+// openCgroups finds where groups can be made. Nil means nowhere; why says the reason.
+func openCgroups() (g *cgroups, why string) {
+	name := "agentd-" + strconv.Itoa(os.Getpid())
+	if g, err := openV2(name); err == nil {
+		return g, ""
+	} else if g, err1 := openV1(name); err1 == nil {
+		return g, ""
+	} else {
+		return nil, fmt.Sprintf("version 2: %v; version 1: %v", err, err1)
+	}
+}
+
+// ownGroups reads /proc/self/cgroup: controller list -> path.
+func ownGroups() (map[string]string, error) {
+	b, err := os.ReadFile("/proc/self/cgroup")
+	if err != nil {
+		return nil, err
+	}
+	groups := map[string]string{}
+	for line := range strings.Lines(string(b)) {
+		parts := strings.SplitN(strings.TrimSpace(line), ":", 3)
+		if len(parts) == 3 {
+			for c := range strings.SplitSeq(parts[1], ",") {
+				groups[c] = parts[2]
+			}
+		}
+	}
+	return groups, nil
+}
+
+// mountOf finds where a hierarchy is mounted.
+func mountOf(fsType, controller string) (string, error) {
+	b, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return "", err
+	}
+	for line := range strings.Lines(string(b)) {
+		left, right, ok := strings.Cut(line, " - ")
+		l, r := strings.Fields(left), strings.Fields(right)
+		if !ok || len(l) < 5 || len(r) < 3 || r[0] != fsType {
+			continue
+		}
+		if controller == "" {
+			return l[4], nil
+		}
+		for o := range strings.SplitSeq(r[2], ",") {
+			if o == controller {
+				return l[4], nil
+			}
+		}
+	}
+	return "", fmt.Errorf("no %s hierarchy with %q is mounted", fsType, controller)
+}
+
+func openV2(name string) (*cgroups, error) {
+	mount, err := mountOf("cgroup2", "")
+	if err != nil {
+		return nil, err
+	}
+	own, err := ownGroups()
+	if err != nil {
+		return nil, err
+	}
+	// Processes can't live beside groups that have controllers, so ours hang below the parent of the daemon's group
+	// when that is delegated, or below its own.
+	for _, base := range []string{filepath.Dir(own[""]), own[""]} {
+		parent := filepath.Join(mount, base)
+		b, err := os.ReadFile(filepath.Join(parent, "cgroup.subtree_control"))
+		if err != nil || !hasWord(string(b), "memory") || !hasWord(string(b), "pids") {
+			if os.WriteFile(filepath.Join(parent, "cgroup.subtree_control"), []byte("+memory +pids"), 0) != nil {
+				continue
+			}
+		}
+		dir := filepath.Join(parent, name)
+		if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
+			continue
+		}
+		if err := os.WriteFile(filepath.Join(dir, "cgroup.subtree_control"), []byte("+memory +pids"), 0); err != nil {
+			os.Remove(dir)
+			continue
+		}
+		return &cgroups{version: 2, dirs: map[string]string{"": dir}}, nil
+	}
+	return nil, errors.New("the memory and pids controllers aren't delegated to the daemon (a systemd unit needs Delegate=memory pids)")
+}
+
+func hasWord(s, w string) bool {
+	for f := range strings.FieldsSeq(s) {
+		if f == w {
+			return true
+		}
+	}
+	return false
+}
+
+func openV1(name string) (*cgroups, error) {
+	own, err := ownGroups()
+	if err != nil {
+		return nil, err
+	}
+	g := &cgroups{version: 1, dirs: map[string]string{}}
+	for _, c := range []string{"memory", "pids"} {
+		mount, err := mountOf("cgroup", c)
+		if err != nil {
+			g.close()
+			return nil, err
+		}
+		dir := filepath.Join(mount, own[c], name)
+		if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
+			g.close()
+			return nil, err
+		}
+		g.dirs[c] = dir
+	}
+	return g, nil
+}
+
+// get returns a group with the limits of l.
+func (g *cgroups) get(l Limits) (*cgroup, error) {
+	g.mu.Lock()
+	var c *cgroup
+	if n := len(g.free); n > 0 {
+		c, g.free = g.free[n-1], g.free[:n-1]
+	} else {
+		g.made++
+		c = &cgroup{owner: g, name: "box" + strconv.Itoa(g.made)}
+	}
+	g.mu.Unlock()
+	if err := c.limit(l); err != nil {
+		return nil, fmt.Errorf("limit the box by a control group: %w", err)
+	}
+	return c, nil
+}
+
+// groupSlack is what a box's init needs beside its payload.
+const (
+	groupSlackMemory = 32 << 20
+	groupSlackProcs  = 12
+)
+
+func (c *cgroup) limit(l Limits) error {
+	memory, procs := strconv.FormatInt(l.Memory+groupSlackMemory, 10), strconv.Itoa(l.Procs+groupSlackProcs)
+	for controller, dir := range c.owner.dirs {
+		at := filepath.Join(dir, c.name)
+		if err := os.Mkdir(at, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
+			return err
+		}
+		set := func(file, value string) error { return os.WriteFile(filepath.Join(at, file), []byte(value), 0) }
+		switch {
+		case c.owner.version == 2:
+			set("memory.swap.max", "0") // absent without swap
+			set("memory.oom.group", "1")
+			if err := errors.Join(set("memory.max", memory), set("pids.max", procs)); err != nil {
+				return err
+			}
+		case controller == "memory":
+			set("memory.max_usage_in_bytes", "0")
+			if err := set("memory.limit_in_bytes", memory); err != nil {
+				return err
+			}
+		case controller == "pids":
+			if err := set("pids.max", procs); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// add moves a process in. Its children follow.
+func (c *cgroup) add(pid int) error {
+	for _, dir := range c.owner.dirs {
+		if err := os.WriteFile(filepath.Join(dir, c.name, "cgroup.procs"), []byte(strconv.Itoa(pid)), 0); err != nil {
+			return fmt.Errorf("put the box into its control group: %w", err)
+		}
+	}
+	return nil
+}
+
+func (c *cgroup) readInt(controller, file string) int64 {
+	dir := c.owner.dirs[controller]
+	if c.owner.version == 2 {
+		dir = c.owner.dirs[""]
+	}
+	b, err := os.ReadFile(filepath.Join(dir, c.name, file))
+	if err != nil {
+		return 0
+	}
+	n, _ := strconv.ParseInt(strings.TrimSpace(string(b)), 10, 64)
+	return n
+}
+
+// oom says whether the kernel ended a process of the group for want of memory since counted says how often it had.
+func (c *cgroup) oom() int64 {
+	file, controller := "memory.events", ""
+	if c.owner.version == 1 {
+		file, controller = "memory.oom_control", "memory"
+	}
+	b, err := os.ReadFile(filepath.Join(c.owner.dirs[controller], c.name, file))
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(b)) {
+		if f := strings.Fields(line); len(f) == 2 && f[0] == "oom_kill" {
+			n, _ := strconv.ParseInt(f[1], 10, 64)
+			return n
+		}
+	}
+	return 0
+}
+
+// put gives a group back that no process is left in.
+func (g *cgroups) put(c *cgroup) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.free = append(g.free, c)
+}
+
+// close removes the groups. Those of boxes that still run stay.
+func (g *cgroups) close() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, dir := range g.dirs {
+		for i := range g.made {
+			os.Remove(filepath.Join(dir, "box"+strconv.Itoa(i+1)))
+		}
+		os.Remove(dir)
+	}
+	g.free = nil
+}
