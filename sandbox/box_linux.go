@@ -59,16 +59,6 @@ func (b *Box) Close() error {
 // Report says what this Box enforces.
 func (b *Box) Report() Report { return b.rep }
 
-func (b *Box) pick() error {
-	n, err := newNative(b.opts.Init)
-	if err != nil {
-		return err
-	}
-	b.launcher = n
-	b.groups, _ = openCgroups()
-	return nil
-}
-
 func newNative(program string) (*native, error) {
 	n := &native{program: program, uid: uint32(os.Getuid()), gid: uint32(os.Getgid()), abi: landlockABI()}
 	if program == "" {

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 )
 
 // cgroups keeps control groups for boxes, where this machine lets the daemon make them. A group is used again when its
@@ -27,9 +28,31 @@ type cgroup struct {
 	name  string
 }
 
+// groupSeq keeps the groups of several Boxes in one process apart.
+var groupSeq atomic.Int64
+
+// sweep removes the groups below parent that a daemon left which was killed.
+func sweep(parent string) {
+	list, _ := filepath.Glob(filepath.Join(parent, "agentd-*-*"))
+	for _, dir := range list {
+		pid, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(dir), "agentd-"), "-")
+		if _, err := strconv.Atoi(pid); err != nil {
+			continue
+		}
+		if _, err := os.Stat("/proc/" + pid); err == nil {
+			continue
+		}
+		boxes, _ := filepath.Glob(filepath.Join(dir, "box*"))
+		for _, b := range boxes {
+			os.Remove(b)
+		}
+		os.Remove(dir)
+	}
+}
+
 // openCgroups finds where groups can be made. Nil means nowhere; why says the reason.
 func openCgroups() (g *cgroups, why string) {
-	name := "agentd-" + strconv.Itoa(os.Getpid())
+	name := fmt.Sprintf("agentd-%d-%d", os.Getpid(), groupSeq.Add(1))
 	if g, err := openV2(name); err == nil {
 		return g, ""
 	} else if g, err1 := openV1(name); err1 == nil {
@@ -100,6 +123,7 @@ func openV2(name string) (*cgroups, error) {
 				continue
 			}
 		}
+		sweep(parent)
 		dir := filepath.Join(parent, name)
 		if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
 			continue
@@ -134,6 +158,7 @@ func openV1(name string) (*cgroups, error) {
 			g.close()
 			return nil, err
 		}
+		sweep(filepath.Join(mount, own[c]))
 		dir := filepath.Join(mount, own[c], name)
 		if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
 			g.close()

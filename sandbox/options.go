@@ -6,6 +6,8 @@ import "log/slog"
 type Options struct {
 	// Init is the program that becomes a box's init: static, and linking this package. Empty means the running one.
 	Init string
+	// Backend names the only backend to try: native, bubblewrap, landlock or none. Empty tries them in this order.
+	Backend string
 	// AllowNone permits LevelNone where nothing better can be had.
 	AllowNone bool
 	// NewEgress makes what serves a box's connections, one per box. Nil means a proxy that opens what the policy's
