@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"agentd/journal"
+	"agentd/llm"
 )
 
 // finish ends the run with an outcome that is not acceptance.
@@ -22,7 +23,7 @@ func (d *driver) finishAs(ctx context.Context, e journal.RunFinished) error {
 		}
 		e := e
 		for id, asked := range t.InFlight {
-			t.add(journal.ModelReplied{Call: id, Err: "given up", Class: "canceled", Lost: true, Used: asked.Reserved, USD: asked.USD})
+			t.add(journal.ModelReplied{Call: id, Err: "given up: the run ends", Class: llm.KindCanceled, Used: asked.Reserved, USD: asked.USD})
 		}
 		for _, c := range t.OpenCalls() {
 			t.add(journal.ToolFinished{Call: c.Call, Status: journal.ToolCanceled, Exit: -1, Head: "given up"})

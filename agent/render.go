@@ -17,6 +17,11 @@ var systemPrompt string
 //go:embed prompts/system_fenced.md
 var fencedPrompt string
 
+// fencedExample is a short run in the fenced form: a small model follows what it sees done better than what it is told.
+//
+//go:embed prompts/example.md
+var fencedExample string
+
 // room is how much of a prompt each part may take.
 type room struct {
 	goal, lead, recalled, dep int // bytes
@@ -52,9 +57,11 @@ func (d *driver) render(s *journal.State, task *journal.Task, info llm.Info) *ll
 			req.Tools = append(req.Tools, llm.ToolSpec{Name: t.Name, Description: t.Prompt, Schema: t.Schema})
 		}
 	}
-	req.Messages = append(req.Messages,
-		llm.Message{Role: llm.System, Text: strings.TrimSpace(system)},
-		llm.Message{Role: llm.User, Text: d.brief(s, task, r)})
+	req.Messages = append(req.Messages, llm.Message{Role: llm.System, Text: strings.TrimSpace(system)})
+	if info.Style == llm.StyleFenced {
+		req.Messages = append(req.Messages, example()...)
+	}
+	req.Messages = append(req.Messages, llm.Message{Role: llm.User, Text: d.brief(s, task, r)})
 	req.Messages = append(req.Messages, transcript(task, info, r)...)
 	if now := d.news(s, task); now != "" {
 		req.Messages = append(req.Messages, llm.Message{Role: llm.User, Text: now})
@@ -63,6 +70,21 @@ func (d *driver) render(s *journal.State, task *journal.Task, info llm.Info) *ll
 		req.Seed = &seed
 	}
 	return req
+}
+
+// example is the short run, as turns.
+func example() []llm.Message {
+	var out []llm.Message
+	for i, text := range strings.Split(fencedExample, "\n---\n") {
+		m := llm.Message{Role: llm.User, Text: strings.TrimSpace(text)}
+		if i%2 == 1 {
+			m.Role = llm.Assistant
+		} else if i > 0 {
+			m.Text = "Result:\n" + m.Text
+		}
+		out = append(out, m)
+	}
+	return out
 }
 
 // brief renders what an attempt is about. It is the same for every step of the attempt.
@@ -230,7 +252,7 @@ func turnMessages(turn *journal.Turn, style llm.Style, r room) []llm.Message {
 		out := []llm.Message{{Role: llm.Assistant, Text: strings.TrimSpace(reply.Text)}}
 		for _, c := range turn.Calls {
 			if c.Finished != nil {
-				out = append(out, llm.Message{Role: llm.User, Text: "Result: " + resultText(c.Finished, r)})
+				out = append(out, llm.Message{Role: llm.User, Text: "Result:\n" + resultText(c.Finished, r)})
 			}
 		}
 		return out

@@ -194,8 +194,8 @@ func warmth(task *journal.Task, info llm.Info) *float64 {
 	switch {
 	case h.loops+h.muddles > 0:
 		t = min(1, 0.4+0.3*float64(h.loops+h.muddles))
-	case task.Attempt > 1 && info.Local:
-		t = 0.3
+	case info.Local && (h.same > 1 || task.Attempt > 1):
+		t = 0.4
 	case info.Local:
 		t = 0
 	default:
