@@ -286,3 +286,32 @@ func TestTerminalEscapes(t *testing.T) {
 		})
 	}
 }
+
+// The socket of another user is told as such, with what to do, and exit 1.
+func TestSocketOfAnotherUser(t *testing.T) {
+	home := testHome(t)
+	ln, err := api.Places{Home: home, Socket: home + "/agentd.sock"}.Listen()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	if err := os.Chmod(home, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Args = []string{"agentctl", "ls"}
+	cmd.Env = append(os.Environ(), "AGENTD_HOME="+home)
+	if os.Getuid() == 0 {
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65123, Gid: 65123}}
+	} else if err := os.Chmod(home+"/agentd.sock", 0); err != nil { // nobody else's can be made: one that may not be used is told alike
+		t.Fatal(err)
+	}
+	out, err := cmd.CombinedOutput()
+	if cmd.ProcessState == nil {
+		t.Fatal(err)
+	}
+	want := fmt.Sprintf("the socket %s/agentd.sock belongs to uid %d", home, os.Getuid())
+	if code := cmd.ProcessState.ExitCode(); code != 1 || !strings.Contains(string(out), want) || !strings.Contains(string(out), "hint: set AGENTD_HOME") {
+		t.Errorf("exit code %d, output %q; want 1 and %q with a hint", code, out, want)
+	}
+}
