@@ -63,7 +63,10 @@ func runBox(ctx context.Context, env Env, timeout int, c sandbox.Command) (Resul
 	if err != nil {
 		return Result{}, errors.Join(err, out.Close())
 	}
-	r := Result{OK: res.Exit == 0 && res.Killed == "", Exit: res.Exit, Output: out, Level: levelName(res.Level)}
+	r := Result{OK: res.Exit == 0 && res.Killed == "", Exit: res.Exit, Output: out}
+	if res.Level != 0 {
+		r.Level = res.Level.String()
+	}
 	if res.Killed != "" {
 		r.Killed = killedWords(res)
 	}
@@ -98,21 +101,4 @@ func killedWords(r sandbox.Result) string {
 		return "limit of output"
 	}
 	return string(r.Killed)
-}
-
-// levelName is the isolation that held, as results and events name it.
-func levelName(l sandbox.Level) string {
-	switch l {
-	case sandbox.LevelNone:
-		return "none"
-	case sandbox.LevelWasm:
-		return "wasm"
-	case sandbox.LevelLandlock:
-		return "landlock"
-	case sandbox.LevelNamespaces:
-		return "namespaces"
-	case sandbox.LevelGVisor:
-		return "gvisor"
-	}
-	return ""
 }

@@ -166,7 +166,7 @@ func object(raw json.RawMessage) (map[string]json.RawMessage, error) {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return nil, fmt.Errorf("the arguments are not valid JSON: they break off after %d bytes", len(raw))
 	}
-	return nil, fmt.Errorf("the arguments are not valid JSON near byte %d: %v", d.InputOffset(), err)
+	return nil, fmt.Errorf("the arguments are not valid JSON near byte %d: %v", d.InputOffset(), clip(err.Error()))
 }
 
 func set(v reflect.Value, f field, raw json.RawMessage) error {

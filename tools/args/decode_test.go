@@ -36,6 +36,7 @@ func TestDecode(t *testing.T) {
 		{`{"language":"go","language":"node","source":"x"}`, args.Code{}, `"language" is given twice`},
 		{`{"language":"go","source":"x`, args.Code{}, "they break off after 28 bytes"},
 		{`{"language":"go" "source":"x"}`, args.Code{}, "not valid JSON near byte"},
+		{strings.Repeat("9", 5000), args.Code{}, "not valid JSON near byte"},
 		{`[1]`, args.Code{}, "must be one JSON object"},
 		{`"text"`, args.Code{}, "not valid JSON"},
 		{`{"language":"go","source":"x"} {}`, args.Code{}, "something behind it"},
