@@ -35,13 +35,13 @@ func corpus(t *testing.T) map[string]string {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if len(b) > 500 {
-				c["file "+f] = string(b[:min(len(b), 20_000)])
+			if len(b) > 500 && !strings.HasSuffix(f, "_test.go") {
+				c["file "+f] = string(b[:min(len(b), 5000)])
 			}
 		}
 	}
 	r := rand.New(rand.NewSource(1))
-	noise := make([]byte, 6000)
+	noise := make([]byte, 2000)
 	r.Read(noise)
 	c["prose"] = strings.Repeat(prose, 8)
 	c["base64"] = base64.StdEncoding.EncodeToString(noise)
@@ -63,8 +63,8 @@ func corpus(t *testing.T) map[string]string {
 	c["diff"] = strings.Repeat("@@ -1,3 +1,4 @@\n-\treturn nil\n+\treturn fmt.Errorf(\"x: %w\", err)\n", 60)
 	c["log"] = strings.Repeat("2026-11-24T11:11:13.123Z INFO  http: GET /v1/runs/01JD9 200 in 3.214ms ua=\"curl/8.5.0\"\n", 60)
 	c["control"] = strings.Repeat("\x01\x1b[0m", 300)
-	c["spaces"] = strings.Repeat(" ", 3000)
-	c["lines"] = strings.Repeat("\n", 3000)
+	c["spaces"] = strings.Repeat(" ", 500)
+	c["lines"] = strings.Repeat("\n", 500)
 	c["digits"] = strings.Repeat("31415926", 500)
 	c["uuids"] = func() string {
 		var b strings.Builder

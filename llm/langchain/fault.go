@@ -252,6 +252,9 @@ func (m *model) failed(err error, ctx, own context.Context) *llm.Error {
 }
 
 func (m *model) transport(err error, e *llm.Error) *llm.Error {
+	if typed := (*llm.Error)(nil); errors.As(err, &typed) {
+		return typed // a dialer that starts a worker knows better why there is none
+	}
 	var ue *url.Error
 	if errors.As(err, &ue) {
 		err = ue.Err // without the URL

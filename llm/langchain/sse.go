@@ -19,7 +19,7 @@ var errTooLong = errors.New("the reply is too long")
 // events reads server-sent events. A line may be as long as maxEvent.
 type events struct {
 	r     *bufio.Reader
-	alive func() // called for each line that arrives, comments too
+	alive func() // called whenever something arrives, comments too
 	line  []byte
 	data  []byte
 	total int
@@ -41,7 +41,6 @@ func (e *events) next() ([]byte, error) {
 			}
 			return nil, err
 		}
-		e.alive()
 		if len(line) == 0 {
 			if some {
 				return e.data, nil
@@ -65,6 +64,9 @@ func (e *events) readLine() ([]byte, error) {
 	e.line = e.line[:0]
 	for {
 		part, err := e.r.ReadSlice('\n')
+		if len(part) > 0 {
+			e.alive()
+		}
 		e.line = append(e.line, part...)
 		e.total += len(part)
 		if len(e.line) > maxEvent || len(e.data) > maxEvent || e.total > maxStream {
