@@ -19,6 +19,7 @@ type printer struct {
 	moving    bool // a live line, redrawn
 	color     bool
 	here      bool // asks are answered at this terminal
+	private   bool // the daemon ends with the run: nothing can be asked of it afterwards
 	width     int
 	info      *api.Info // nil: the header says less
 	state     *journal.State
@@ -384,7 +385,11 @@ func (p *printer) outcome(run journal.RunID, e journal.RunFinished) error {
 	p.say("%s%s", p.paint(style, word), dash(line(e.Reason, 2*p.width)))
 	p.say("%s", p.paint(dim, fmt.Sprintf("%s · %s tokens · %s · %s", plural(s.Spent.Steps, "step"), count(s.Spent.Tokens), dollars(s.Spent.USD), span(s.Ended.Sub(s.Began)))))
 	if n := len(e.Changed); n > 0 {
-		p.say("changed: %s%s; look: agentctl diff %s, take back: agentctl undo %s", line(strings.Join(e.Changed[:min(n, 8)], ", "), 2*p.width), more(n-8), run, run)
+		next := fmt.Sprintf("; look: agentctl diff %s, take back: agentctl undo %s", run, run)
+		if p.private {
+			next = ""
+		}
+		p.say("changed: %s%s%s", line(strings.Join(e.Changed[:min(n, 8)], ", "), 2*p.width), more(n-8), next)
 	}
 	if len(e.Tests) > 0 {
 		p.say("%s", p.paint(alert, "it changed files that look like tests: "+line(strings.Join(e.Tests, ", "), 2*p.width)))

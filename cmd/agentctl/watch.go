@@ -64,7 +64,7 @@ func catch() (signals <-chan os.Signal, ignore func()) {
 func (w *watcher) watch(ctx context.Context, signals <-chan os.Signal) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	w.print.info, w.print.here = &w.info, w.interactive
+	w.print.info, w.print.here, w.print.private = &w.info, w.interactive, w.private
 
 	type next struct {
 		item api.Item
