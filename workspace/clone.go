@@ -116,21 +116,20 @@ func (c *cloner) files(ctx context.Context, files []*entry) error {
 }
 
 func (c *cloner) file(ctx context.Context, e *entry) error {
-	fd, err := openBeneath(c.root, e.path, unix.O_RDONLY)
+	src, err := openFile(c.root, e.path)
 	switch err {
 	case nil:
-	case unix.EACCES, unix.ENOENT, unix.ENOTDIR, unix.ELOOP, unix.ENXIO: // unreadable, or replaced meanwhile
+	case unix.EACCES, unix.ENOENT: // unreadable, or replaced meanwhile
 		return nil
 	default:
 		return err
 	}
-	src := os.NewFile(uintptr(fd), e.path)
 	defer src.Close()
 	dst, err := os.OpenFile(filepath.Join(c.dst, e.path), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
-	if e.size > 0 && unix.IoctlFileClone(int(dst.Fd()), fd) != nil {
+	if e.size > 0 && unix.IoctlFileClone(int(dst.Fd()), int(src.Fd())) != nil {
 		_, err = dst.ReadFrom(src) // copied in the kernel
 	}
 	if cerr := dst.Close(); err == nil {

@@ -132,30 +132,26 @@ func (r *reader) run(ctx context.Context, entries []entry, idx []int, next *atom
 // file reads one file. What changes while it is read is read again, and in the end kept as it was read but not trusted later.
 func (r *reader) file(ctx context.Context, e *entry) error {
 	for try := range 3 {
-		fd, err := openBeneath(r.root, e.path, unix.O_RDONLY)
-		if err != nil {
-			if err == unix.EACCES {
-				e.gone, e.why = true, shutFile
-				return nil
-			}
-			e.gone = err == unix.ENOENT || err == unix.ENOTDIR || err == unix.ELOOP || err == unix.ENXIO
-			if e.gone {
-				return nil
-			}
+		f, err := openFile(r.root, e.path)
+		switch err {
+		case nil:
+		case unix.EACCES:
+			e.gone, e.why = true, shutFile
+			return nil
+		case unix.ENOENT:
+			e.gone = true
+			return nil
+		default:
 			return err
 		}
-		f := os.NewFile(uintptr(fd), e.path)
 		var st unix.Stat_t
 		n, h, at, err := r.content(ctx, f, e.size)
 		if err == nil {
-			err = unix.Fstat(fd, &st)
+			err = unix.Fstat(int(f.Fd()), &st)
 		}
 		f.Close()
 		if err != nil {
 			return err
-		}
-		if e.gone = st.Mode&unix.S_IFMT != unix.S_IFREG; e.gone {
-			return nil
 		}
 		now := entry{}
 		now.stat(&st)

@@ -72,6 +72,27 @@ func openBeneath(dir int, rel string, flags int) (int, error) {
 	return openStepwise(dir, rel, flags)
 }
 
+// openFile opens a regular file below a folder. Anything else that is there by now (a folder, a pipe that would block) is ENOENT: the file is gone.
+func openFile(dir int, rel string) (*os.File, error) {
+	fd, err := openBeneath(dir, rel, unix.O_RDONLY)
+	switch err {
+	case nil:
+	case unix.ENOTDIR, unix.ELOOP, unix.ENXIO:
+		return nil, unix.ENOENT
+	default:
+		return nil, err
+	}
+	var st unix.Stat_t
+	if err = unix.Fstat(fd, &st); err == nil && st.Mode&unix.S_IFMT != unix.S_IFREG {
+		err = unix.ENOENT
+	}
+	if err != nil {
+		unix.Close(fd)
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), rel), nil
+}
+
 func openStepwise(dir int, rel string, flags int) (int, error) {
 	parts := strings.Split(rel, "/")
 	at := dir
@@ -128,6 +149,8 @@ func scan(ctx context.Context, root int, opts Options) ([]entry, []Skip, error) 
 		return nil, nil, s.err
 	}
 	slices.SortFunc(s.entries, func(a, b entry) int { return strings.Compare(a.path, b.path) })
+	// A folder that changes while it is read may give a name twice.
+	s.entries = slices.CompactFunc(s.entries, func(a, b entry) bool { return a.path == b.path })
 	slices.SortFunc(s.skips, func(a, b Skip) int { return strings.Compare(a.Path, b.Path) })
 	return s.entries, s.skips, nil
 }
@@ -201,6 +224,9 @@ func (s *scanner) read(dir string) (entries []entry, skips []Skip, err error) {
 		names, err := f.Readdirnames(2048)
 		if errors.Is(err, io.EOF) || err == nil && len(names) == 0 {
 			return entries, skips, nil
+		}
+		if errors.Is(err, unix.ENOENT) && dir != "." {
+			return nil, nil, nil // deleted meanwhile
 		}
 		if err != nil {
 			return nil, nil, fmt.Errorf("read folder %s: %w", dir, err)
