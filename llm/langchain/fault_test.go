@@ -133,7 +133,7 @@ func TestBrokenStreams(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			m := open(t, serve(t, tt.with), func(c *langchain.Config) { c.HeaderTimeout, c.IdleTimeout = 300*time.Millisecond, 300*time.Millisecond })
+			m := open(t, serve(t, tt.with), func(c *langchain.Config) { c.HeaderTimeout, c.IdleTimeout = time.Second, time.Second })
 			got := listen(t.Context(), m, ask())
 			if tt.want == "" {
 				if got.err != nil || got.reply.Text != "all" {

@@ -40,7 +40,7 @@ func TestFaultsEndToEnd(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			quick := func(c *langchain.Config) { c.HeaderTimeout, c.IdleTimeout = 200*time.Millisecond, 200*time.Millisecond }
+			quick := func(c *langchain.Config) { c.HeaderTimeout, c.IdleTimeout = 500*time.Millisecond, 500*time.Millisecond }
 			m := llm.WithRetry(open(t, serve(t, tt.faults...), quick), llm.Retry{Tries: 3, Base: 10 * time.Millisecond, Patience: 2 * time.Second})
 			if !tt.alone {
 				var err error
