@@ -88,7 +88,7 @@ func (a *app) show(v api.RunView) {
 		field("ask", "%s: %s %s", ask.Ask, ask.Call.Tool, what(ask.Call, w))
 		field("", "%s", howToAnswer(v.Run, ask.ToolAsked))
 	}
-	if s.Paused != nil {
+	if s.Paused != nil && len(s.Asks) == 0 {
 		field("", "go on: agentctl resume %s", v.Run)
 	}
 	if s.Final != nil {
