@@ -20,6 +20,7 @@ import (
 const (
 	maxNodes = 500
 	maxExpr  = 4 << 10
+	maxLoops = 3 // of all, any, filter, … within one another
 )
 
 // builtins are all that an expression may call beside host, under and within. What is not here can loop, allocate, read the
@@ -59,7 +60,7 @@ func compile(src string, env any, names []string, opts ...expr.Option) (*vm.Prog
 	case len(src) > maxExpr:
 		return nil, nil, &Error{Msg: fmt.Sprintf("the condition has %d bytes, more than %d", len(src), maxExpr)}
 	}
-	seen := &scan{src: src, idents: map[string]bool{}, fields: map[string]map[string]bool{}, names: map[string]bool{}}
+	seen := &scan{src: src, idents: map[string]bool{}, fields: map[string]map[string]bool{}, names: map[string]bool{}, loops: map[*ast.PredicateNode]int{}}
 	for _, n := range names {
 		seen.names[n] = true
 	}
@@ -125,6 +126,7 @@ type scan struct {
 	idents map[string]bool
 	fields map[string]map[string]bool // identifier -> fields read of it; "" when the owner isn't an identifier
 	names  map[string]bool            // the identifiers that the environment has
+	loops  map[*ast.PredicateNode]int // how deep the loops are in each, itself included
 	err    error
 }
 
@@ -152,10 +154,32 @@ func (s *scan) Visit(node *ast.Node) {
 			s.fields[owner] = map[string]bool{}
 		}
 		s.fields[owner][prop.Value] = true
+	case *ast.PredicateNode:
+		inner := deepest{of: s.loops}
+		ast.Walk(&n.Node, &inner)
+		if s.loops[n] = inner.depth + 1; inner.depth >= maxLoops {
+			s.refuse(n, fmt.Sprintf("more than %d loops (all, any, filter, …) within one another", maxLoops))
+		}
 	case *ast.BinaryNode:
-		if n.Operator == "/" {
+		switch n.Operator {
+		case "..":
+			s.refuse(n, "a range can't be used: a condition loops only over what there is")
+		case "/":
 			ast.Patch(node, &ast.CallNode{Callee: &ast.IdentifierNode{Value: "_divide"}, Arguments: []ast.Node{n.Left, n.Right}})
 		}
+	}
+}
+
+// deepest finds how many loops lie within one another below a node.
+type deepest struct {
+	of    map[*ast.PredicateNode]int
+	depth int
+}
+
+// Visit looks at one node.
+func (d *deepest) Visit(node *ast.Node) {
+	if p, ok := (*node).(*ast.PredicateNode); ok {
+		d.depth = max(d.depth, d.of[p])
 	}
 }
 
