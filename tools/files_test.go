@@ -147,6 +147,30 @@ func TestProtectIsTheRunsOwn(t *testing.T) {
 	}
 }
 
+func TestThePolicyOfTheBoxHoldsForFiles(t *testing.T) {
+	env, dir := workspace(t, map[string]string{"tests/a": "x\n", "b": "x\n"})
+	env.Policy.Protect = []string{"tests", "**/*.lock"}
+	for path, ok := range map[string]bool{"tests/a": false, "tests/new/b": false, "tests": false, "x/go.lock": false, "b": true, "tests2": true} {
+		if r := call(t, env, "write", map[string]any{"path": path, "content": "y\n"}); r.OK != ok {
+			t.Errorf("%s: got %v %q", path, r.OK, text(r))
+		}
+	}
+	env.Policy.Protect = []string{"[bad"}
+	if r := call(t, env, "write", map[string]any{"path": "b", "content": "z\n"}); r.OK {
+		t.Error("a glob that can't be read protects nothing")
+	}
+	env.Policy.Protect, env.Policy.ReadOnlyWS = nil, true
+	for _, tool := range []string{"write", "edit"} {
+		r := call(t, env, tool, map[string]any{"write": map[string]any{"path": "b", "content": "z"}, "edit": map[string]any{"path": "b", "old": "y", "new": "z"}}[tool].(map[string]any))
+		if r.OK || !strings.Contains(text(r), "read-only") {
+			t.Errorf("%s: got %v %q", tool, r.OK, text(r))
+		}
+	}
+	if got := slurp(t, dir, "b"); got != "y\n" {
+		t.Errorf("b is now %q", got)
+	}
+}
+
 func TestOwnersAreKept(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("only root can give files away")

@@ -62,7 +62,15 @@ const programs = 4
 // protected says why a clean path must not be written, or nil. Env.Protect, where it is set, is the whole list but for what
 // would run programs on the host.
 func protected(env Env, p string) error {
+	if env.Policy.ReadOnlyWS {
+		return errors.New("the workspace is read-only for this call")
+	}
 	always := defaultProtect
+	for _, glob := range env.Policy.Protect { // as a box would show it, also where env.Protect is not set
+		if underGlob(glob, p) {
+			return fmt.Errorf("%s is protected in this run (%s) and can't be written: leave it as it is", p, glob)
+		}
+	}
 	if env.Protect != nil {
 		if env.Protect(p) {
 			return fmt.Errorf("%s is protected in this run and can't be written: leave it as it is", p)
@@ -75,6 +83,19 @@ func protected(env Env, p string) error {
 		}
 	}
 	return nil
+}
+
+// underGlob reports whether a path or a folder above it matches. A glob that can't be read matches everything.
+func underGlob(glob, p string) bool {
+	glob = strings.TrimSuffix(strings.TrimSuffix(glob, "/"), "/**")
+	for {
+		if ok, err := doublestar.Match(glob, p); ok || err != nil {
+			return true
+		}
+		if p = path.Dir(p); p == "." || p == "/" {
+			return false
+		}
+	}
 }
 
 func clip(s string, most int) string {
