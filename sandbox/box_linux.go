@@ -11,12 +11,11 @@ import (
 
 // Box runs commands in confinement. It holds no state of a command once that has ended.
 type Box struct {
-	opts      Options
-	launcher  launcher
-	rep       Report
-	groups    *cgroups // nil where none can be made
-	holders   placeholders
-	failSetup bool // a test: every set-up fails at its last step
+	opts     Options
+	launcher launcher
+	rep      Report
+	groups   *cgroups // nil where none can be made
+	holders  placeholders
 
 	ctx    context.Context
 	cancel context.CancelCauseFunc

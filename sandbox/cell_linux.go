@@ -93,7 +93,7 @@ func (b *Box) build(ctx context.Context, pl *plan, key string) (*cell, error) {
 			return nil, err
 		}
 	}
-	if b.failSetup {
+	if b.opts.FailSetup {
 		spec.Steps |= boxinit.StepFailAtEnd
 	}
 	stop := context.AfterFunc(ctx, func() { c.proc.Kill() })

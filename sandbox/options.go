@@ -13,6 +13,8 @@ type Options struct {
 	// NewEgress makes what serves a box's connections, one per box. Nil means a proxy that opens what the policy's
 	// Net allows and nothing else.
 	NewEgress func(Net) (Egress, error)
+	// FailSetup makes every set-up fail at its last step: a test of what is left then.
+	FailSetup bool
 	// Log receives what an operator would act on. Nil discards.
 	Log *slog.Logger
 }

@@ -183,10 +183,23 @@ func (b *builder) confine(s *Spec) error {
 			return stageError("seccomp", syscall.ESRCH) // a thread couldn't be synchronised
 		}
 	}
+	deafen()
 	if s.Steps&StepFailAtEnd != 0 {
 		return stageError("set-up", syscall.ECANCELED)
 	}
 	return nil
+}
+
+// deafen takes the runtime's signal handlers away. The kernel drops what the first process of a pid namespace has no
+// handler for, so that a payload can't end its own init. The syscall package still gives a payload the default actions.
+func deafen() {
+	const sigurg = 23 // by which the runtime preempts
+	var action [4]uint64
+	for sig := uintptr(1); sig <= 64; sig++ {
+		if sig != sigurg && sig != uintptr(syscall.SIGKILL) && sig != uintptr(syscall.SIGSTOP) {
+			syscall.RawSyscall6(syscall.SYS_RT_SIGACTION, sig, uintptr(unsafe.Pointer(&action)), 0, 8, 0, 0)
+		}
+	}
 }
 
 // everyThread makes a system call on all threads. It fails in a program that was built with cgo, where the runtime
