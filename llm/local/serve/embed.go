@@ -47,7 +47,7 @@ func openEmbedder(cfg Config) (*embedder, error) {
 	}
 	e := &embedder{model: m, turn: make(chan struct{}, 1)}
 	e.window = max(1, int(llama.ModelNCtxTrain(m)))
-	e.room = max(e.window, 2048)
+	e.room = max(e.window, 512) // a longer batch costs more: attention looks at all of it
 	e.size = int(llama.ModelNEmbd(m))
 	p := llama.ContextDefaultParams()
 	p.NCtx, p.NBatch, p.NUbatch = uint32(e.room), uint32(e.room), uint32(e.room)
