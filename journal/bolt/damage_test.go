@@ -236,6 +236,27 @@ func TestFlippedBit(t *testing.T) {
 			t.Errorf("summary: got %+v, %v", sum, err)
 		}
 	})
+	t.Run("number", func(t *testing.T) {
+		// A key of event 90 that says 65626: its page is out of order from there.
+		spoilt := bytes.ReplaceAll(whole, append([]byte(runID(1)), 0, 0, 0, 0, 0, 0, 0, 0, 90), append([]byte(runID(1)), 0, 0, 0, 0, 0, 0, 1, 0, 90))
+		if bytes.Equal(whole, spoilt) {
+			t.Fatal("the file does not hold the key")
+		}
+		st := open(t, write(t, spoilt, false))
+		good, bad := 0, 0
+		for r, err := range st.Read(ctx, runID(1), 0) {
+			if err == nil {
+				good++
+				continue
+			}
+			if bad++; !errors.Is(err, journal.ErrCorrupt) || r.Seq > 200 {
+				t.Errorf("event %d: %v", r.Seq, err)
+			}
+		}
+		if good == 0 || bad == 0 || good+bad > 200 {
+			t.Errorf("got %d events and %d errors of 200", good, bad)
+		}
+	})
 	t.Run("summary", func(t *testing.T) {
 		st := open(t, write(t, flip(whole, `{"run":"`+string(runID(1))+`","status"`), false))
 		for i := range 3 {

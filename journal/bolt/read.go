@@ -42,6 +42,10 @@ func (s *Store) page(run journal.RunID, after journal.Seq) (out []entry, err err
 			if !ok {
 				break
 			}
+			// In a damaged page the keys can be out of order; numbers only ever rise, or a reader would go round in circles.
+			if seq < next || known && seq > last {
+				continue
+			}
 			if seq != next {
 				out = append(out, missing(run, next))
 			}

@@ -76,8 +76,15 @@ func foldRun(tx *bbolt.Tx, run journal.RunID) (*journal.State, error) {
 		s.Run = run
 		s.Push(slim(e), r.Time)
 	}
-	if s.Last == 0 {
-		return nil, damagedEvent(run, 1, errMissing)
+	// From the other end too: a damaged key in between looks like the run's end.
+	k, _ := cur.Seek(eventKey(run, ^journal.Seq(0)))
+	if k == nil {
+		k, _ = cur.Last()
+	} else {
+		k, _ = cur.Prev()
+	}
+	if seq, ok := eventSeq(run, k); !ok || seq != s.Last {
+		return nil, damagedEvent(run, s.Last+1, errMissing)
 	}
 	return s, nil
 }
