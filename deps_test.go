@@ -25,7 +25,7 @@ var allowed = map[string]string{
 	"policy":              "tools/args",
 	"llm/langchain":       "llm",
 	"llm/local":           "llm",
-	"llm/local/serve":     "",
+	"llm/local/serve":     "llm/local/serve/gbnf",
 	"workspace":           "sandbox",
 	"goals":               "policy",
 	"tools":               "tools/args sandbox memory",

@@ -98,6 +98,9 @@ func (d *driver) judgeWork(ctx context.Context) (e *journal.CheckFinished, self 
 	if err != nil {
 		return nil, false, fmt.Errorf("decide acceptance: %w", err)
 	}
+	for cond, why := range v.Reasons {
+		d.log.Info("condition can't be evaluated", "run", d.run, "condition", cond, "reason", why)
+	}
 	return &journal.CheckFinished{Phase: "final", Checks: journaled(results), Require: v.Require, OK: v.OK, Revision: rev}, self, nil
 }
 

@@ -19,22 +19,24 @@ import (
 	"agentd/policy"
 	"agentd/sandbox"
 	"agentd/tools"
+	"agentd/workspace"
 )
 
 // Config is what an engine is built from. All fields but Recall and Log are required.
 type Config struct {
-	Store   journal.Store
-	Open    func(ctx context.Context, chain string) ([]llm.Model, error) // provider/model[,…] -> the failover chain
-	Box     tools.Runner
-	Require sandbox.Level // least isolation of every box
-	Measure Measurer
-	Tools   *tools.Set
-	Policy  *policy.Rules
-	Snaps   string // folder of workspace snapshots
-	Version string
-	Recall  func(ctx context.Context, workspace, goal string) (journal.Recalled, error) // nil: no memory
-	Now     func() time.Time
-	Log     *slog.Logger
+	Store    journal.Store
+	Open     func(ctx context.Context, chain string) ([]llm.Model, error) // provider/model[,…] -> the failover chain
+	Box      tools.Runner
+	Require  sandbox.Level // least isolation of every box
+	Measure  Measurer
+	Tools    *tools.Set
+	Policy   *policy.Rules
+	Snaps    string            // folder of workspace snapshots
+	Snapshot workspace.Options // the largest workspace
+	Version  string
+	Recall   func(ctx context.Context, workspace, goal string) (journal.Recalled, error) // nil: no memory
+	Now      func() time.Time
+	Log      *slog.Logger
 }
 
 // Measurer runs probes, each in a fresh box on a throw-away copy of the workspace.

@@ -26,14 +26,15 @@ var fencedExample string
 type room struct {
 	goal, lead, recalled, dep int // bytes
 	head, tail                int // bytes of one result
+	file                      int // bytes of a result of read, search or list, which bound themselves by pages
 	window                    int // tokens of the transcript
 	out                       int // tokens of the reply
 }
 
 func roomFor(info llm.Info) room {
-	r := room{goal: 16000, lead: 800, recalled: 3000, dep: 1500, head: 2400, tail: 1600, window: 24000, out: 4096}
+	r := room{goal: 16000, lead: 800, recalled: 3000, dep: 1500, head: 2400, tail: 1600, file: 16000, window: 24000, out: 4096}
 	if info.Window > 0 && info.Window <= 16384 {
-		r = room{goal: 4000, lead: 500, recalled: 800, dep: 400, head: 900, tail: 600, window: 3600, out: 900}
+		r = room{goal: 4000, lead: 500, recalled: 800, dep: 400, head: 900, tail: 600, file: 2500, window: 3600, out: 900}
 	}
 	if info.Window > 0 {
 		r.window = min(r.window, info.Window/2)
@@ -95,7 +96,7 @@ func (d *driver) brief(s *journal.State, task *journal.Task, r room) string {
 			fmt.Fprintf(&b, "%s:\n%s\n\n", title, text)
 		}
 	}
-	section("Goal", clip(s.Start.Goal.Text, r.goal))
+	section("Goal", clip(s.Start.Goal.Words(), r.goal))
 	if s.Start.Lead != "" {
 		section("Workspace at the start (data)", clip(s.Start.Lead, r.lead))
 	}
@@ -127,7 +128,7 @@ func (d *driver) brief(s *journal.State, task *journal.Task, r room) string {
 		}
 		section("Tasks", strings.Join(names, ", "))
 	}
-	if len(s.Plan.Tasks) > 1 || task.Do != s.Start.Goal.Text {
+	if len(s.Plan.Tasks) > 1 || task.Do != s.Start.Goal.Words() {
 		what := task.Do
 		if task.Out != "" {
 			what += "\nProduce: " + task.Out
@@ -252,7 +253,7 @@ func turnMessages(turn *journal.Turn, style llm.Style, r room) []llm.Message {
 		out := []llm.Message{{Role: llm.Assistant, Text: strings.TrimSpace(reply.Text)}}
 		for _, c := range turn.Calls {
 			if c.Finished != nil {
-				out = append(out, llm.Message{Role: llm.User, Text: "Result:\n" + resultText(c.Finished, r)})
+				out = append(out, llm.Message{Role: llm.User, Text: "Result:\n" + resultText(c, r)})
 			}
 		}
 		return out
@@ -264,7 +265,7 @@ func turnMessages(turn *journal.Turn, style llm.Style, r room) []llm.Message {
 			continue
 		}
 		if c.Ref == "" {
-			out = append(out, llm.Message{Role: llm.User, Text: resultText(c.Finished, r)})
+			out = append(out, llm.Message{Role: llm.User, Text: resultText(c, r)})
 			continue
 		}
 		name := c.Tool
@@ -276,7 +277,7 @@ func turnMessages(turn *journal.Turn, style llm.Style, r room) []llm.Message {
 			call.Args = "{}"
 		}
 		say.Calls = append(say.Calls, call)
-		out = append(out, llm.Message{Role: llm.ToolRole, CallID: c.Ref, Text: resultText(c.Finished, r), IsError: c.Finished.Status != journal.ToolOK})
+		out = append(out, llm.Message{Role: llm.ToolRole, CallID: c.Ref, Text: resultText(c, r), IsError: c.Finished.Status != journal.ToolOK})
 	}
 	if say.Text == "" && len(say.Calls) == 0 {
 		return out
@@ -285,7 +286,12 @@ func turnMessages(turn *journal.Turn, style llm.Style, r room) []llm.Message {
 }
 
 // resultText is a result as a model reads it.
-func resultText(f *journal.ToolFinished, r room) string {
+func resultText(c *journal.ToolCall, r room) string {
+	f := c.Finished
+	switch c.Tool {
+	case "read", "search", "list":
+		r.head, r.tail = r.file, 0
+	}
 	var b strings.Builder
 	switch {
 	case f.Killed != "":

@@ -22,7 +22,7 @@ func (d *driver) snapshot(ctx context.Context) {
 		if err := d.led.view(ctx, func(s *journal.State) { have = s.Snapshot != nil }); err != nil || have {
 			return err
 		}
-		s, err := workspace.Take(ctx, d.ws, d.cfg.Snaps, workspace.Options{})
+		s, err := workspace.Take(ctx, d.ws, d.cfg.Snaps, d.cfg.Snapshot)
 		if err != nil {
 			return err
 		}

@@ -21,7 +21,8 @@ type config struct {
 	Parallel  int                       `yaml:"parallel"` // most tasks of one run at once; default 2
 	Listen    string                    `yaml:"listen"`   // additional TCP address; needs token_file
 	TokenFile string                    `yaml:"token_file"`
-	Prices    string                    `yaml:"prices"` // a file that replaces the price table
+	Prices    string                    `yaml:"prices"`   // a file that replaces the price table
+	Snapshot  snapshotConfig            `yaml:"snapshot"` // the largest workspace
 	Sandbox   sandboxConfig             `yaml:"sandbox"`
 	Local     localConfig               `yaml:"local"`
 	Budget    budgetConfig              `yaml:"budget"`    // default bounds of a run
@@ -30,6 +31,11 @@ type config struct {
 
 type sandboxConfig struct {
 	Require string `yaml:"require"` // landlock (default), namespaces, gvisor
+}
+
+type snapshotConfig struct {
+	MaxFiles int   `yaml:"max_files"` // default 500,000
+	MaxBytes int64 `yaml:"max_bytes"` // default 16 GiB
 }
 
 type localConfig struct {
@@ -82,7 +88,7 @@ func loadConfig(path string, named bool) (config, error) {
 	return c, nil
 }
 
-var configKeys = []string{"model", "parallel", "listen", "token_file", "prices", "sandbox", "require", "local", "idle", "budget", "usd", "tokens", "steps", "wall", "providers", "base_url", "key_file"}
+var configKeys = []string{"model", "parallel", "listen", "token_file", "prices", "snapshot", "max_files", "max_bytes", "sandbox", "require", "local", "idle", "budget", "usd", "tokens", "steps", "wall", "providers", "base_url", "key_file"}
 
 // explain is a decoder's error with its place and, for an unknown key, the nearest known one.
 func explain(err error) string {
@@ -140,6 +146,8 @@ func (c *config) validate() error {
 		return fmt.Errorf("parallel: %d is not within 1 to 32", c.Parallel)
 	case c.Budget.USD < 0 || c.Budget.Tokens < 0 || c.Budget.Steps < 0 || c.Budget.Wall < 0:
 		return errors.New("budget: a default bound must not be negative")
+	case c.Snapshot.MaxFiles < 0 || c.Snapshot.MaxBytes < 0:
+		return errors.New("snapshot: a limit must not be negative")
 	case c.Local.Idle < 0:
 		return errors.New("local.idle: must not be negative")
 	case c.Listen != "" && c.TokenFile == "":

@@ -24,7 +24,7 @@ type engine struct {
 
 // Start validates a request and makes its run durable.
 func (e *engine) Start(ctx context.Context, r api.StartRequest, key string) (journal.RunID, bool, error) {
-	ws, err := workspace.Resolve(r.Workspace, e.d.places.Home)
+	ws, err := workspace.Resolve(r.Workspace, e.d.folders()...)
 	if err != nil {
 		return "", false, api.Errorf(api.ErrWorkspace, "name another folder with -C", "%v", err)
 	}

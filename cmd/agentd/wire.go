@@ -19,6 +19,7 @@ import (
 	"agentd/policy"
 	"agentd/sandbox"
 	"agentd/tools"
+	"agentd/workspace"
 )
 
 // daemon is what a serving agentd holds together.
@@ -80,9 +81,12 @@ func serve(ctx context.Context, o options, stderr io.Writer) error {
 	measurer := &acceptance.Measurer{Box: d.box, Scratch: filepath.Join(d.places.Home, "probes")}
 	eng := &engine{d: d, Engine: agent.New(agent.Config{
 		Store: store, Open: d.models.open, Box: d.box, Require: d.require, Measure: measurer.Measure, Tools: tools.Builtin(), Policy: rules,
-		Snaps: filepath.Join(d.places.Home, "snapshots"), Version: version, Now: time.Now, Log: d.log,
+		Snaps: d.snapshots(), Snapshot: workspace.Options{MaxFiles: d.cfg.Snapshot.MaxFiles, MaxBytes: d.cfg.Snapshot.MaxBytes}, Version: version, Now: time.Now, Log: d.log,
 	})}
 	defer eng.Close()
+	if err := d.sweep(measurer); err != nil {
+		return err
+	}
 	n, err := eng.Resume(ctx)
 	if err != nil {
 		return err
@@ -95,6 +99,27 @@ func serve(ctx context.Context, o options, stderr io.Writer) error {
 	}
 	return d.listen(ctx, api.NewServer(api.Options{Store: store, Engine: eng, Logger: d.log, Build: version, Token: token}), n)
 }
+
+// folders are the daemon's own, in which no run works.
+func (d *daemon) folders() []string {
+	return []string{d.places.Home, filepath.Dir(d.configPath), d.models.store.Dir()}
+}
+
+// sweep removes what an earlier daemon left behind when it was killed.
+func (d *daemon) sweep(m *acceptance.Measurer) error {
+	if err := m.Sweep(); err != nil {
+		return fmt.Errorf("remove old copies: %w", err)
+	}
+	if _, err := os.Stat(d.snapshots()); errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if _, err := workspace.Sweep(d.snapshots()); err != nil {
+		return fmt.Errorf("remove old snapshots' contents: %w", err)
+	}
+	return nil
+}
+
+func (d *daemon) snapshots() string { return filepath.Join(d.places.Home, "snapshots") }
 
 // configure reads flags, environment and configuration into plain values.
 func (d *daemon) configure() error {
