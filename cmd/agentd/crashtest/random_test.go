@@ -60,7 +60,7 @@ func TestRandomKills(t *testing.T) {
 		if err := os.MkdirAll(workspace(i), 0o755); err != nil {
 			return err
 		}
-		st, err := c.Start(ctx, api.StartRequest{Goal: "count", Checks: []string{"test -s log"}, Workspace: workspace(i), Yes: true, Model: "openai/scripted"}, fmt.Sprint("run", i))
+		st, err := c.Start(ctx, api.StartRequest{Goal: fmt.Sprint("count ", i), Checks: []string{"test -s log"}, Workspace: workspace(i), Yes: true, Model: "openai/scripted"}, fmt.Sprint("run", i))
 		if err == nil {
 			runs = append(runs, st.Run)
 		}
