@@ -43,47 +43,67 @@ func (a *app) dialAt(p api.Places) (*api.Client, error) {
 // readyTimeout bounds the start of a daemon: it may have to check a large journal after an unclean stop.
 const readyTimeout = 2 * time.Minute
 
-// ensure connects to the daemon and starts one when none answers. started says that it did.
-func (a *app) ensure(ctx context.Context) (c *api.Client, started bool, err error) {
+// reach is dialAt and a first answer: who is about to die still takes connections.
+func (a *app) reach(ctx context.Context, p api.Places) (*api.Client, api.Info, error) {
+	c, err := a.dialAt(p)
+	if err != nil {
+		return nil, api.Info{}, err
+	}
+	info, err := c.Info(ctx)
+	if err != nil {
+		c.Close()
+		return nil, info, err
+	}
+	return c, info, nil
+}
+
+// ensure reaches the daemon and starts one when none answers. started says that it did.
+func (a *app) ensure(ctx context.Context) (c *api.Client, info api.Info, started bool, err error) {
 	p, err := api.FindPlaces(a.home, a.getenv)
 	if err != nil {
-		return nil, false, err
-	}
-	c, err = a.dialAt(p)
-	if !errors.Is(err, api.ErrNotRunning) {
-		return c, false, err
+		return nil, info, false, err
 	}
 	var args []string
 	if a.home != "" {
 		args = []string{"--home", p.Home}
 	}
-	d, err := a.spawn(ctx, p, args)
-	if errors.Is(err, api.ErrRunning) {
-		c, err := a.await(ctx, p)
-		return c, false, err
+	for end := time.Now().Add(readyTimeout); ; {
+		c, info, err = a.reach(ctx, p)
+		if !errors.Is(err, api.ErrNotRunning) {
+			return c, info, false, err
+		}
+		d, err := a.spawn(ctx, p, args)
+		if err == nil {
+			if err := d.cmd.Process.Release(); err != nil {
+				return nil, info, false, fmt.Errorf("let the daemon go: %w", err)
+			}
+			c, info, err = a.reach(ctx, p)
+			return c, info, err == nil, err
+		}
+		if !errors.Is(err, api.ErrRunning) {
+			return nil, info, false, err
+		}
+		// Another has the data folder: one that another client is starting, or that is ending.
+		c, info, err = a.await(ctx, p, 500*time.Millisecond)
+		if !errors.Is(err, api.ErrNotRunning) || time.Now().After(end) {
+			return c, info, false, err
+		}
 	}
-	if err != nil {
-		return nil, false, err
-	}
-	if err := d.cmd.Process.Release(); err != nil {
-		return nil, false, fmt.Errorf("let the daemon go: %w", err)
-	}
-	c, err = a.dialAt(p)
-	return c, err == nil, err
 }
 
-// await connects to a daemon that another client is starting at this moment: ours lost the data folder's lock to it.
-func (a *app) await(ctx context.Context, p api.Places) (*api.Client, error) {
-	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
-	defer cancel()
-	for {
-		c, err := a.dialAt(p)
+// await tries to reach a daemon for a while.
+func (a *app) await(ctx context.Context, p api.Places, d time.Duration) (*api.Client, api.Info, error) {
+	for end := time.Now().Add(d); ; {
+		c, info, err := a.reach(ctx, p)
 		if !errors.Is(err, api.ErrNotRunning) {
-			return c, err
+			return c, info, err
+		}
+		if time.Now().After(end) {
+			return nil, info, api.Errorf(api.ErrNotRunning, "agentctl daemon log", "a daemon holds %s and does not answer", p.Home)
 		}
 		select {
 		case <-ctx.Done():
-			return nil, api.Errorf(api.ErrNotRunning, "agentctl daemon log", "a daemon holds %s and does not answer", p.Home)
+			return nil, info, ctx.Err()
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
@@ -234,23 +254,23 @@ func findDaemon() (string, error) {
 }
 
 // ephemeral starts a private daemon in a folder of its own. The returned function ends it and removes the folder.
-func (a *app) ephemeral(ctx context.Context) (c *api.Client, end func() error, err error) {
+func (a *app) ephemeral(ctx context.Context) (c *api.Client, info api.Info, end func() error, err error) {
 	home, err := os.MkdirTemp("", "agentd-")
 	if err != nil {
-		return nil, nil, fmt.Errorf("make a private data folder: %w", err)
+		return nil, info, nil, fmt.Errorf("make a private data folder: %w", err)
 	}
 	p, err := api.FindPlaces(home, a.getenv)
 	if err != nil {
-		return nil, nil, errors.Join(err, os.RemoveAll(home))
+		return nil, info, nil, errors.Join(err, os.RemoveAll(home))
 	}
 	d, err := a.spawn(ctx, p, []string{"--home", home}, "--ephemeral")
 	if err != nil {
-		return nil, nil, errors.Join(err, os.RemoveAll(home))
+		return nil, info, nil, errors.Join(err, os.RemoveAll(home))
 	}
 	end = func() error { return errors.Join(d.end(), os.RemoveAll(home)) }
-	c, err = a.dialAt(p)
+	c, info, err = a.reach(ctx, p)
 	if err != nil {
-		return nil, nil, errors.Join(err, end())
+		return nil, info, nil, errors.Join(err, end())
 	}
-	return c, end, nil
+	return c, info, end, nil
 }

@@ -29,15 +29,11 @@ func (a *app) daemonStartCmd() *cobra.Command {
 		Short: "Start the daemon, if none runs",
 		Args:  exactly(0),
 		RunE: a.do(func(ctx context.Context, _ []string) error {
-			c, started, err := a.ensure(ctx)
+			c, info, started, err := a.ensure(ctx)
 			if err != nil {
 				return err
 			}
 			defer c.Close()
-			info, err := c.Info(ctx)
-			if err != nil {
-				return err
-			}
 			word := "already running"
 			if started {
 				word = "started"

@@ -36,11 +36,19 @@ type app struct {
 	getenv func(string) string
 	home   string // --home
 	code   int
+	// heed holds the signals that this program takes: not those that whoever started it has it ignore, as nohup does, or
+	// a shell for what it starts in the background. To listen for a signal ends its being ignored: hence asked first.
+	heed []os.Signal
 }
 
 // run is the whole program: it returns the exit code.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, getenv: os.Getenv}
+	for _, s := range []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP} {
+		if !signal.Ignored(s) {
+			a.heed = append(a.heed, s)
+		}
+	}
 	root := a.root()
 	root.SetArgs(args)
 	root.SetIn(stdin)
@@ -94,11 +102,19 @@ agentctl say last "skip the vendor folder"`,
 // code. ctx ends at an interrupt.
 func (a *app) do(f func(ctx context.Context, args []string) error) func(*cobra.Command, []string) error {
 	return func(c *cobra.Command, args []string) error {
-		ctx, stop := signal.NotifyContext(c.Context(), os.Interrupt, syscall.SIGTERM)
+		ctx, stop := a.interruptible(c.Context())
 		defer stop()
 		a.end(f(ctx, args))
 		return nil
 	}
+}
+
+// interruptible is a context that ends at an interrupt, a request to terminate, or when the terminal closes.
+func (a *app) interruptible(ctx context.Context) (context.Context, context.CancelFunc) {
+	if len(a.heed) == 0 { // NotifyContext takes none for all
+		return context.WithCancel(ctx)
+	}
+	return signal.NotifyContext(ctx, a.heed...)
 }
 
 // withClient is do for a command that needs a daemon, which it doesn't start.

@@ -21,7 +21,7 @@ func (a *app) modelCmd() *cobra.Command {
 // withDaemon is do for a command that starts a daemon when none runs.
 func (a *app) withDaemon(f func(ctx context.Context, c *api.Client, args []string) error) func(*cobra.Command, []string) error {
 	return a.do(func(ctx context.Context, args []string) error {
-		c, _, err := a.ensure(ctx)
+		c, _, _, err := a.ensure(ctx)
 		if err != nil {
 			return err
 		}

@@ -8,12 +8,10 @@ import (
 	"io"
 	"math"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -82,16 +80,17 @@ func (a *app) run(ctx context.Context, f runFlags, args []string) error {
 		return err
 	}
 	// Until the run is started an interrupt ends the program; from then on the watcher takes it.
-	early, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	early, stop := a.interruptible(ctx)
 	defer stop()
 	if f.detach && f.ephemeral {
 		return invalid("leave one of them out", "--detach and --ephemeral contradict each other: an ephemeral daemon ends with its client")
 	}
 	var c *api.Client
+	var info api.Info
 	fresh := true
 	if f.ephemeral {
 		var end func() error
-		c, end, err = a.ephemeral(early)
+		c, info, end, err = a.ephemeral(early)
 		if err != nil {
 			return err
 		}
@@ -101,18 +100,14 @@ func (a *app) run(ctx context.Context, f runFlags, args []string) error {
 				a.complain(fmt.Errorf("end the private daemon: %w", err))
 			}
 		}()
-	} else if c, fresh, err = a.ensure(early); err != nil {
+	} else if c, info, fresh, err = a.ensure(early); err != nil {
 		return err
 	}
 	defer c.Close()
-	info, err := c.Info(early)
-	if err != nil {
-		return err
-	}
 	if !fresh {
 		a.compare(info, req)
 	}
-	signals, ignore := catch()
+	signals, ignore := a.catch()
 	defer ignore()
 	stop()
 	started, err := c.Start(ctx, req, rand.Text())

@@ -48,14 +48,11 @@ func (a *app) watcher(c *api.Client, run journal.RunID, asJSON, plain bool) *wat
 	return w
 }
 
-// catch takes over the signals that steer a watcher, except those that whoever started this program has it ignore: nohup, a
-// shell's background.
-func catch() (signals <-chan os.Signal, ignore func()) {
+// catch takes over the signals that steer a watcher.
+func (a *app) catch() (signals <-chan os.Signal, ignore func()) {
 	ch := make(chan os.Signal, 4)
-	for _, s := range []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP} {
-		if !signal.Ignored(s) {
-			signal.Notify(ch, s)
-		}
+	for _, s := range a.heed {
+		signal.Notify(ch, s)
 	}
 	return ch, func() { signal.Stop(ch) }
 }
