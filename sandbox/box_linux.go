@@ -50,6 +50,7 @@ func (b *Box) Close() error {
 		b.groups.close()
 	}
 	if n, ok := b.launcher.(*native); ok {
+		n.templates.close()
 		n.idmaps.close()
 	}
 	return nil
@@ -71,6 +72,7 @@ func newNative(program string) (*native, error) {
 		}
 		n.uid, n.gid = id, id
 	}
+	n.templates = &templates{native: n, kept: map[string]*template{}}
 	return n, nil
 }
 
@@ -87,8 +89,8 @@ func (b *Box) tools() toolchains {
 		home = real
 	}
 	fresh := findToolchains(os.Getenv("PATH"), home, os.Getenv)
-	fresh.ops, fresh.system = systemOps(etcShown)
-	fresh.proc = procOps()
+	fresh.base, fresh.system = systemOps(etcShown)
+	fresh.own, fresh.proc = ownOps(), procOps()
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.found, b.foundAt = &fresh, time.Now()
@@ -136,5 +138,5 @@ func (b *Box) Start(ctx context.Context, p Policy, c Command) (*Proc, error) {
 }
 
 func (b *Box) key(pl *plan) (string, error) {
-	return fmt.Sprintf("%+v\n%+v\n%+v\n%+v\n%s", pl.limits, pl.before, pl.after, pl.sources, pl.ident) + fmt.Sprintf("%+v%+v", pl.env, pl.net), nil
+	return fmt.Sprintf("%+v\n%+v\n%+v\n%+v\n%s%+v%+v\n", pl.limits, pl.before, pl.after, pl.sources, pl.ident, pl.env, pl.net) + pl.templateKey(), nil
 }

@@ -5,15 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"os"
 	"sync"
 	"time"
 
 	"agentd/sandbox/boxinit"
-
-	"golang.org/x/sys/unix"
 )
 
 // launcher starts the init of a box: natively, inside bubblewrap, or without namespaces.
@@ -36,7 +32,7 @@ type cell struct {
 	plan      *plan
 	level     Level
 	proc      *os.Process
-	ctl       *net.UnixConn
+	ctl       *channel
 	log       *os.File
 	procFS    *os.File // the box's /proc, for the supervisor
 	scratch   *os.File
@@ -73,15 +69,10 @@ func (b *Box) build(ctx context.Context, pl *plan, key string) (*cell, error) {
 	}
 	c := &cell{key: key, plan: pl, level: b.launcher.level(), proc: ip.proc, log: ip.log, release: release, reaped: make(chan struct{})}
 	b.group.Go(c.reap)
-	unix.SetNonblock(ip.ctl, true)
-	file := os.NewFile(uintptr(ip.ctl), "box control")
-	conn, err := net.FileConn(file)
-	file.Close()
-	if err != nil {
+	if c.ctl, err = openChannel(ip.ctl); err != nil {
 		c.end()
-		return nil, fmt.Errorf("open control socket: %w", err)
+		return nil, err
 	}
-	c.ctl = conn.(*net.UnixConn)
 	if b.groups != nil {
 		err := error(nil)
 		if c.group, err = b.groups.get(pl.limits); err == nil {
@@ -115,10 +106,10 @@ func (c *cell) setup(spec *boxinit.Spec, mounts []*os.File) error {
 	for i, f := range mounts {
 		fds[i] = int(f.Fd())
 	}
-	if err := c.send(boxinit.FrameSpec, spec.Encode(), fds...); err != nil {
+	if err := c.ctl.send(boxinit.FrameSpec, spec.Encode(), fds...); err != nil {
 		return c.setupError(err)
 	}
-	kind, body, files, err := c.receive()
+	kind, body, files, err := c.ctl.receive()
 	if err != nil {
 		return c.setupError(err)
 	}
@@ -130,7 +121,7 @@ func (c *cell) setup(spec *boxinit.Spec, mounts []*os.File) error {
 		closeAll(files)
 		return fmt.Errorf("set the box up: unexpected message %q", kind)
 	}
-	if spec.Steps&boxinit.StepNamespaces != 0 {
+	if spec.Steps&(boxinit.StepNamespaces|boxinit.StepTemplate) == boxinit.StepNamespaces {
 		if len(files) < 2 {
 			closeAll(files)
 			return errors.New("set the box up: descriptors are missing")
@@ -190,76 +181,4 @@ func (c *cell) close() {
 		c.group.owner.put(c.group)
 	}
 	c.release()
-}
-
-func (c *cell) send(kind byte, body []byte, fds ...int) error {
-	n := len(body)
-	msg := make([]byte, 0, 5+n)
-	msg = append(msg, kind, byte(n), byte(n>>8), byte(n>>16), byte(n>>24))
-	msg = append(msg, body...)
-	var oob []byte
-	if len(fds) > 0 {
-		oob = unix.UnixRights(fds...)
-	}
-	for len(msg) > 0 {
-		sent, _, err := c.ctl.WriteMsgUnix(msg, oob, nil)
-		if err != nil {
-			return err
-		}
-		msg, oob = msg[sent:], nil
-	}
-	return nil
-}
-
-// maxReply bounds a message from a box's init, which nobody trusts once a payload runs.
-const maxReply = 64 << 10
-
-func (c *cell) receive() (byte, []byte, []*os.File, error) {
-	var head [5]byte
-	oob := make([]byte, unix.CmsgSpace(4*80))
-	var files []*os.File
-	for got := 0; got < len(head); {
-		n, oobn, _, _, err := c.ctl.ReadMsgUnix(head[got:], oob)
-		if oobn > 0 {
-			files = append(files, parseRights(oob[:oobn])...)
-		}
-		if err == nil && n == 0 {
-			err = io.ErrUnexpectedEOF
-		}
-		if err != nil {
-			closeAll(files)
-			return 0, nil, nil, err
-		}
-		got += n
-	}
-	size := int(head[1]) | int(head[2])<<8 | int(head[3])<<16 | int(head[4])<<24
-	if size > maxReply {
-		closeAll(files)
-		return 0, nil, nil, errors.New("oversized message")
-	}
-	body := make([]byte, size)
-	if _, err := io.ReadFull(c.ctl, body); err != nil {
-		closeAll(files)
-		return 0, nil, nil, err
-	}
-	return head[0], body, files, nil
-}
-
-func parseRights(oob []byte) []*os.File {
-	var files []*os.File
-	list, err := unix.ParseSocketControlMessage(oob)
-	if err != nil {
-		return nil
-	}
-	for i := range list {
-		fds, err := unix.ParseUnixRights(&list[i])
-		if err != nil {
-			continue
-		}
-		for _, fd := range fds {
-			unix.CloseOnExec(fd)
-			files = append(files, os.NewFile(uintptr(fd), "box"))
-		}
-	}
-	return files
 }

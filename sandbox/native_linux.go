@@ -22,6 +22,8 @@ type native struct {
 	root    bool // the daemon is root: ids are mapped by idmapped mounts
 	abi     int  // of Landlock
 	idmaps  idmaps
+
+	templates *templates // nil: every box builds its whole view
 }
 
 // The capabilities that a box's init keeps across the exec, until the view is built.
@@ -42,9 +44,34 @@ func (n *native) spec(pl *plan) (*boxinit.Spec, []*os.File, error) {
 		Rlimits:  pl.rlimits(),
 		Seccomp:  netnsFilter(),
 	}
-	s.Ops = append(s.Ops, pl.before...)
 	var mounts []*os.File
-	for _, src := range pl.sources {
+	if n.templates != nil {
+		tree, err := n.templates.get(pl)
+		if err != nil {
+			return nil, nil, err
+		}
+		s.Steps |= boxinit.StepTree
+		mounts = append(mounts, tree)
+	} else {
+		var err error
+		if mounts, err = n.addSources(s, mounts, pl.base, pl.baseSources); err != nil {
+			return nil, nil, err
+		}
+	}
+	mounts, err := n.addSources(s, mounts, pl.before, pl.sources)
+	if err != nil {
+		return nil, nil, err
+	}
+	s.Ops = append(s.Ops, pl.after...)
+	s.Ops = append(s.Ops, pl.net.ops()...)
+	landlockOps(s, pl, n.abi)
+	return s, mounts, nil
+}
+
+// addSources adds ops and then binds. On an error mounts are closed.
+func (n *native) addSources(s *boxinit.Spec, mounts []*os.File, ops []boxinit.Op, sources []source) ([]*os.File, error) {
+	s.Ops = append(s.Ops, ops...)
+	for _, src := range sources {
 		op := boxinit.Op{Kind: boxinit.OpBind, Src: src.host, Dst: src.in, Flags: src.flags, FD: -1}
 		if n.root && (src.owned || !worldReachable(src.host)) {
 			f, err := n.detach(src)
@@ -53,17 +80,14 @@ func (n *native) spec(pl *plan) (*boxinit.Spec, []*os.File, error) {
 			}
 			if err != nil {
 				closeAll(mounts)
-				return nil, nil, err
+				return nil, err
 			}
 			op.FD = len(mounts)
 			mounts = append(mounts, f)
 		}
 		s.Ops = append(s.Ops, op)
 	}
-	s.Ops = append(s.Ops, pl.after...)
-	s.Ops = append(s.Ops, pl.net.ops()...)
-	landlockOps(s, pl, n.abi)
-	return s, mounts, nil
+	return mounts, nil
 }
 
 func closeAll(list []*os.File) {
@@ -121,8 +145,14 @@ func (n *native) launch(pl *plan) (*initProc, *boxinit.Spec, []*os.File, error) 
 	if err != nil {
 		return nil, nil, nil, err
 	}
+	ip, err := startInit(n.program, boxinit.RoleBox, n.attr(unix.CLONE_NEWPID|unix.CLONE_NEWNET|unix.CLONE_NEWIPC|unix.CLONE_NEWUTS|unix.CLONE_NEWCGROUP))
+	return ip, spec, mounts, err
+}
+
+// attr starts a process in a user and a mount namespace of its own, and others that flags name.
+func (n *native) attr(flags uintptr) *syscall.SysProcAttr {
 	attr := &syscall.SysProcAttr{
-		Cloneflags:  unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWCGROUP,
+		Cloneflags:  flags | unix.CLONE_NEWUSER | unix.CLONE_NEWNS,
 		UidMappings: []syscall.SysProcIDMap{{ContainerID: boxUID, HostID: int(n.uid), Size: 1}},
 		GidMappings: []syscall.SysProcIDMap{{ContainerID: boxUID, HostID: int(n.gid), Size: 1}},
 		AmbientCaps: []uintptr{capSysAdmin, capNetAdmin, capSetpcap, capSysChroot, capDacOverride, capNetBind},
@@ -132,8 +162,7 @@ func (n *native) launch(pl *plan) (*initProc, *boxinit.Spec, []*os.File, error) 
 		attr.GidMappingsEnableSetgroups = true
 		attr.Credential = &syscall.Credential{Uid: boxUID, Gid: boxUID}
 	}
-	ip, err := startInit(n.program, boxinit.RoleBox, attr)
-	return ip, spec, mounts, err
+	return attr
 }
 
 // startInit executes program as a box's init, and returns the daemon's end of its control socket and what it wrote

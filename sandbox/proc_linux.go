@@ -83,12 +83,12 @@ func (c *cell) start(ctx context.Context, b *Box, cmd Command) (*Proc, error) {
 		fds = append(fds, int(f.Fd()))
 	}
 	c.ctl.SetDeadline(time.Now().Add(setupTimeout))
-	err := c.send(boxinit.FrameExec, x.Encode(), fds...)
+	err := c.ctl.send(boxinit.FrameExec, x.Encode(), fds...)
 	if err != nil {
 		closeAll(near)
 		return nil, c.setupError(err)
 	}
-	kind, body, files, err := c.receive()
+	kind, body, files, err := c.ctl.receive()
 	if err != nil {
 		closeAll(near)
 		return nil, c.setupError(err)
@@ -244,7 +244,7 @@ func (p *Proc) Kill() { p.kill(KilledCancelled, "cancelled") }
 func (p *Proc) Signal(s syscall.Signal) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.cell.send(boxinit.FrameSignal, boxinit.EncodeNums(uint64(s)))
+	return p.cell.ctl.send(boxinit.FrameSignal, boxinit.EncodeNums(uint64(s)))
 }
 
 // Resize tells a terminal's new size.
@@ -299,7 +299,7 @@ func (p *Proc) wait(cancel func()) {
 
 func (p *Proc) follow() (*boxinit.Exit, error) {
 	for {
-		kind, body, files, err := p.cell.receive()
+		kind, body, files, err := p.cell.ctl.receive()
 		if err != nil {
 			return nil, err
 		}
@@ -380,7 +380,7 @@ func (p *Proc) Dial(ctx context.Context, port uint16) (net.Conn, error) {
 	p.nextID++
 	id := p.nextID
 	p.dials[id] = ch
-	err := p.cell.send(boxinit.FrameDial, boxinit.EncodeNums(id, uint64(port)))
+	err := p.cell.ctl.send(boxinit.FrameDial, boxinit.EncodeNums(id, uint64(port)))
 	if err != nil {
 		delete(p.dials, id)
 	}

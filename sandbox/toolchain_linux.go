@@ -10,19 +10,25 @@ import (
 
 // toolchains are the programs outside the system's own folders that a box can use.
 type toolchains struct {
-	roots  []string          // host folders, bound read-only at the same path
-	path   []string          // folders of PATH, in order
-	caches map[string]string // host folder -> path in the box, read-only: module caches for offline builds
-	goMod  string            // path of the Go module cache in the box
+	roots  []string // host folders, bound read-only at the same path
+	path   []string // folders of PATH, in order
+	caches []cache  // read-only: modules for offline builds
+	goMod  string   // path of the Go module cache in the box
 
-	ops, proc []boxinit.Op // of every view
-	system    []source
+	base, own, proc []boxinit.Op // of every view
+	system          []source
+}
+
+// cache is a folder of downloaded modules.
+type cache struct {
+	host, in string
+	link     string // where programs look for it, if not at in
 }
 
 // findToolchains looks along the daemon's PATH. Of a program outside /usr only its own installation is shown, never
 // the folder of a person.
 func findToolchains(searchPath, home string, getenv func(string) string) toolchains {
-	t := toolchains{caches: map[string]string{}}
+	var t toolchains
 	seenRoot, seenPath := map[string]bool{}, map[string]bool{}
 	addPath := func(dir string) {
 		if !seenPath[dir] {
@@ -61,12 +67,13 @@ func findToolchains(searchPath, home string, getenv func(string) string) toolcha
 	}
 	t.goMod = firstDir(getenv("GOMODCACHE"), joinIf(getenv("GOPATH"), "pkg/mod"), joinIf(home, "go/pkg/mod"))
 	if t.goMod != "" {
-		t.caches[t.goMod] = "/cache/gomod"
+		t.caches = append(t.caches, cache{host: t.goMod, in: "/cache/gomod"})
 		t.goMod = "/cache/gomod"
 	}
-	for host, in := range map[string]string{".npm/_cacache": "/home/agent/.npm/_cacache", ".cache/pip": "/home/agent/.cache/pip", ".cargo/registry": "/home/agent/.cargo/registry"} {
-		if dir := firstDir(joinIf(home, host)); dir != "" {
-			t.caches[dir] = in
+	for _, c := range []cache{{".npm/_cacache", "/cache/npm", boxHome + "/.npm/_cacache"}, {".cache/pip", "/cache/pip", boxHome + "/.cache/pip"}, {".cargo/registry", "/cache/cargo", boxHome + "/.cargo/registry"}} {
+		if dir := firstDir(joinIf(home, c.host)); dir != "" {
+			c.host = dir
+			t.caches = append(t.caches, c)
 		}
 	}
 	return t

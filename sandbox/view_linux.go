@@ -51,10 +51,14 @@ type source struct {
 
 // plan is all that one policy asks of a box: computed before anything starts, compared to reuse a prepared box.
 type plan struct {
-	policy  Policy
-	limits  Limits
-	sources []source // bound in this order, after the base ops
+	policy Policy
+	limits Limits
+	// What boxes of many commands share: a template is made of it once, read-only.
+	base        []boxinit.Op
+	baseSources []source
+	// What each box has of its own, in this order.
 	before  []boxinit.Op
+	sources []source
 	after   []boxinit.Op
 	prot    protection
 	ws      string // the workspace, without links
@@ -98,33 +102,36 @@ func systemOps(etc []string) ([]boxinit.Op, []source) {
 		ops = append(ops, boxinit.Op{Kind: boxinit.OpFile, Src: etcFiles[name], Dst: "/etc/" + name, Num: 0o644, FD: -1})
 	}
 	link("/proc/self/mounts", "/etc/mtab")
-	// One tmpfs holds all that a box writes outside its workspace, so that one limit and one look cover it.
-	ops = append(ops, boxinit.Op{Kind: boxinit.OpTmpfs, Dst: "/.scratch", Src: fmt.Sprintf("size=%d,nr_inodes=%d,mode=0755", scratchSize, scratchInodes), FD: -1})
-	for _, d := range []struct {
-		in   string
-		mode uint64
-	}{{"/tmp", 0o1777}, {boxHome, 0o755}, {"/dev/shm", 0o1777}} {
-		at := "/.scratch/" + path.Base(d.in)
-		dir(at, d.mode)
-		ops = append(ops, boxinit.Op{Kind: boxinit.OpAlias, Src: at, Dst: d.in, Flags: boxinit.NoSuid | boxinit.NoDev, FD: -1})
+	for _, p := range []string{"/proc", "/dev/pts", "/dev/shm", "/.scratch", "/tmp", boxHome, boxWS, "/cache", "/run", "/var", "/opt"} {
+		dir(p, 0o755)
 	}
-	dir("/cache", 0o755)
-	dir("/run", 0o755)
-	dir("/var", 0o755)
 	link("/tmp", "/var/tmp")
 	link("/run", "/var/run")
-	ops = append(ops, boxinit.Op{Kind: boxinit.OpDevpts, Dst: "/dev/pts", FD: -1})
 	for _, l := range [][2]string{{"pts/ptmx", "/dev/ptmx"}, {"/proc/self/fd", "/dev/fd"}, {"/proc/self/fd/0", "/dev/stdin"}, {"/proc/self/fd/1", "/dev/stdout"}, {"/proc/self/fd/2", "/dev/stderr"}} {
 		link(l[0], l[1])
 	}
 	for _, d := range []string{"null", "zero", "full", "random", "urandom", "tty"} {
 		src = append(src, source{host: "/dev/" + d, in: "/dev/" + d, flags: boxinit.NoSuid | boxinit.NoExec})
 	}
-	ops = append(ops, boxinit.Op{Kind: boxinit.OpProc, Dst: "/proc", FD: -1})
 	return ops, src
 }
 
-// procOps hide what /proc tells about the machine. They come after the devices.
+// ownOps are the mounts that each box has of its own. One tmpfs holds all that it writes outside its workspace, so
+// that one limit and one look cover it.
+func ownOps() []boxinit.Op {
+	ops := []boxinit.Op{{Kind: boxinit.OpTmpfs, Dst: "/.scratch", Src: fmt.Sprintf("size=%d,nr_inodes=%d,mode=0755", scratchSize, scratchInodes), FD: -1}}
+	for _, d := range []struct {
+		in   string
+		mode uint64
+	}{{"/tmp", 0o1777}, {boxHome, 0o755}, {"/dev/shm", 0o1777}} {
+		at := "/.scratch/" + path.Base(d.in)
+		ops = append(ops, boxinit.Op{Kind: boxinit.OpDir, Dst: at, Num: d.mode, FD: -1},
+			boxinit.Op{Kind: boxinit.OpAlias, Src: at, Dst: d.in, Flags: boxinit.NoSuid | boxinit.NoDev, FD: -1})
+	}
+	return append(ops, boxinit.Op{Kind: boxinit.OpDevpts, Dst: "/dev/pts", FD: -1}, boxinit.Op{Kind: boxinit.OpProc, Dst: "/proc", FD: -1})
+}
+
+// procOps hide what /proc tells about the machine.
 func procOps() []boxinit.Op {
 	var ops []boxinit.Op
 	for _, f := range procMasked {
@@ -154,18 +161,25 @@ func (b *Box) plan(p Policy) (*plan, error) {
 	}
 	pl.ws = ws
 	t := b.tools()
-	src := slices.Clone(t.system)
-	pl.before = t.ops
 	const ro = boxinit.ReadOnly | boxinit.NoSuid | boxinit.NoDev
+	pl.base, pl.baseSources, pl.before = slices.Clone(t.base), slices.Clone(t.system), slices.Clone(t.own)
+	// What lies where a box has a folder of its own is bound after that, per box.
+	show := func(s source) {
+		if belowOwn(s.in) {
+			pl.sources = append(pl.sources, s)
+		} else {
+			pl.baseSources = append(pl.baseSources, s)
+		}
+	}
 	for _, root := range t.roots {
-		src = append(src, source{host: root, in: root, flags: ro | boxinit.Optional})
+		show(source{host: root, in: root, flags: ro | boxinit.Optional})
 	}
 	for _, r := range p.ReadOnly {
 		real, err := filepath.EvalSymlinks(r)
 		if err != nil {
 			return nil, badField("read_only", "%v", err)
 		}
-		src = append(src, source{host: real, in: filepath.Clean(r), flags: ro})
+		show(source{host: real, in: filepath.Clean(r), flags: ro})
 	}
 	owned := uint32(boxinit.NoSuid | boxinit.NoDev)
 	taken := map[string]bool{}
@@ -174,19 +188,26 @@ func (b *Box) plan(p Policy) (*plan, error) {
 		if err != nil {
 			return nil, badField("caches", "%v", err)
 		}
-		taken[p.Caches[host]] = true
-		src = append(src, source{host: real, in: p.Caches[host], flags: owned, owned: true})
+		in := p.Caches[host]
+		taken[in] = true
+		if strings.HasPrefix(in, "/cache/") { // the place has to be in the template, which is read-only later
+			pl.base = append(pl.base, boxinit.Op{Kind: boxinit.OpDir, Dst: in, Num: 0o755, FD: -1})
+		}
+		pl.sources = append(pl.sources, source{host: real, in: in, flags: owned, owned: true})
 	}
-	for _, host := range slices.Sorted(maps.Keys(t.caches)) {
-		if in := t.caches[host]; !taken[in] && !coveredBy(in, taken) {
-			src = append(src, source{host: host, in: in, flags: ro | boxinit.Optional})
+	for _, c := range t.caches {
+		if taken[c.in] || coveredBy(c.in, taken) || c.link != "" && (taken[c.link] || coveredBy(c.link, taken)) {
+			continue
+		}
+		pl.baseSources = append(pl.baseSources, source{host: c.host, in: c.in, flags: ro | boxinit.Optional})
+		if c.link != "" {
+			pl.before = append(pl.before, boxinit.Op{Kind: boxinit.OpLink, Src: c.in, Dst: c.link, FD: -1})
 		}
 	}
 	if p.ReadOnlyWS {
 		owned |= boxinit.ReadOnly
 	}
-	src = append(src, source{host: ws, in: boxWS, flags: owned, owned: true})
-	pl.sources = src
+	pl.sources = append(pl.sources, source{host: ws, in: boxWS, flags: owned, owned: true})
 	pl.after = slices.Clone(t.proc)
 	if t.goMod != "" && len(p.Net.Allow) == 0 {
 		pl.after = append(pl.after, boxinit.Op{Kind: boxinit.OpFile, Dst: boxHome + "/.config/go/env", Num: 0o644, FD: -1,
@@ -211,6 +232,15 @@ func (b *Box) plan(p Policy) (*plan, error) {
 	pl.net.env(pl.env)
 	maps.Copy(pl.env, p.Env)
 	return pl, nil
+}
+
+func belowOwn(p string) bool {
+	for _, dir := range []string{"/tmp/", boxHome + "/", "/dev/shm/"} {
+		if strings.HasPrefix(p, dir) {
+			return true
+		}
+	}
+	return false
 }
 
 func coveredBy(p string, set map[string]bool) bool {

@@ -69,6 +69,9 @@ func serve() {
 	for _, fd := range append(out, b.listeners...) {
 		syscall.Close(fd)
 	}
+	if spec.Steps&StepTemplate != 0 {
+		b.copies()
+	}
 	kind, body, fds, err = Receive(control)
 	if err != nil || kind != FrameExec {
 		syscall.Exit(1) // the daemon ended, or gave a prepared box up
@@ -78,6 +81,24 @@ func serve() {
 		fail(err)
 	}
 	run(spec, x, fds)
+}
+
+// copies hands out copies of the view until the daemon ends.
+func (b *builder) copies() {
+	for {
+		kind, _, _, err := Receive(control)
+		if err != nil || kind != FrameTree {
+			syscall.Exit(0)
+		}
+		fd, err := openTree(atFDCWD, "/", openTreeClone|openTreeCloexec|atRecursive)
+		if err != nil {
+			fail(stageError("copy the template", err))
+		}
+		if err := Send(control, FrameTree, nil, fd); err != nil {
+			syscall.Exit(0)
+		}
+		syscall.Close(fd)
+	}
 }
 
 // build makes the view and gives up every privilege. It returns descriptors of the box's /proc and scratch tmpfs.
@@ -104,9 +125,11 @@ func (b *builder) build(s *Spec) ([]int, error) {
 	}
 	var out []int
 	if s.Steps&StepNamespaces != 0 {
-		if err := b.enter(); err != nil {
+		if err := b.enter(s.Steps&StepTree != 0); err != nil {
 			return nil, err
 		}
+	}
+	if s.Steps&(StepNamespaces|StepTemplate) == StepNamespaces {
 		if err := loopback(); err != nil {
 			return nil, stageError("bring loopback up", err)
 		}
@@ -120,8 +143,11 @@ func (b *builder) build(s *Spec) ([]int, error) {
 		}
 	}
 	if s.Steps&StepNamespaces != 0 {
-		if err := b.leave(); err != nil {
+		if err := b.leave(s.Steps&StepTree != 0); err != nil {
 			return nil, err
+		}
+		if s.Steps&StepTemplate != 0 {
+			return nil, nil // no payload ever runs here
 		}
 		for _, p := range []string{"/proc", "/.scratch"} {
 			fd, err := openat2(atFDCWD, p, oPath|syscall.O_DIRECTORY, 0)

@@ -33,18 +33,36 @@ func (e opError) Error() string {
 	return s + " " + e.op.Dst + ": " + e.err.Error()
 }
 
-// enter makes an empty tmpfs the root. The old root stays reachable at /.old until leave.
-func (b *builder) enter() error {
+// oldPlace is where the old root stays reachable while a view is built. It is an empty folder afterwards.
+const oldPlace = "/mnt"
+
+// enter makes an empty tmpfs the root, or the copy of a template.
+func (b *builder) enter(tree bool) error {
 	if err := syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""); err != nil {
 		return stageError("make mounts private", err)
 	}
-	if err := syscall.Mount("box", "/tmp", "tmpfs", syscall.MS_NOSUID|syscall.MS_NODEV, "size=4m,nr_inodes=16k,mode=0755"); err != nil {
-		return stageError("mount root tmpfs", err)
+	if tree {
+		if len(b.fds) == 0 {
+			return stageError("attach the template", syscall.EBADF)
+		}
+		to, err := openat2(atFDCWD, "/tmp", oPath|syscall.O_DIRECTORY, 0)
+		if err != nil {
+			return stageError("attach the template", err)
+		}
+		if err := moveMount(b.fds[0], to); err != nil {
+			return stageError("attach the template", err)
+		}
+		syscall.Close(to)
+		syscall.Close(b.fds[0])
+	} else {
+		if err := syscall.Mount("box", "/tmp", "tmpfs", syscall.MS_NOSUID|syscall.MS_NODEV, "size=4m,nr_inodes=16k,mode=0755"); err != nil {
+			return stageError("mount root tmpfs", err)
+		}
+		if err := syscall.Mkdir("/tmp"+oldPlace, 0o755); err != nil {
+			return stageError("make old root", err)
+		}
 	}
-	if err := syscall.Mkdir("/tmp/.old", 0o700); err != nil {
-		return stageError("make old root", err)
-	}
-	if err := syscall.PivotRoot("/tmp", "/tmp/.old"); err != nil {
+	if err := syscall.PivotRoot("/tmp", "/tmp"+oldPlace); err != nil {
 		return stageError("pivot_root", err)
 	}
 	if err := syscall.Chdir("/"); err != nil {
@@ -54,22 +72,21 @@ func (b *builder) enter() error {
 	if b.root, err = openat2(atFDCWD, "/", oPath|syscall.O_DIRECTORY, 0); err != nil {
 		return stageError("open new root", err)
 	}
-	if b.oldRoot, err = openat2(atFDCWD, "/.old", oPath|syscall.O_DIRECTORY, 0); err != nil {
+	if b.oldRoot, err = openat2(atFDCWD, oldPlace, oPath|syscall.O_DIRECTORY, 0); err != nil {
 		return stageError("open old root", err)
 	}
 	return nil
 }
 
 // leave drops the old root and makes the new one read-only.
-func (b *builder) leave() error {
-	if err := syscall.Unmount("/.old", syscall.MNT_DETACH); err != nil {
+func (b *builder) leave(tree bool) error {
+	if err := syscall.Unmount(oldPlace, syscall.MNT_DETACH); err != nil {
 		return stageError("unmount old root", err)
 	}
-	if err := syscall.Rmdir("/.old"); err != nil {
-		return stageError("remove old root", err)
-	}
-	if err := mountSetattr(b.root, 0, mountAttrRDONLY|mountAttrNOSUID|mountAttrNODEV); err != nil {
-		return stageError("make root read-only", err)
+	if !tree {
+		if err := mountSetattr(b.root, 0, mountAttrRDONLY|mountAttrNOSUID|mountAttrNODEV); err != nil {
+			return stageError("make root read-only", err)
+		}
 	}
 	syscall.Close(b.root)
 	syscall.Close(b.oldRoot)

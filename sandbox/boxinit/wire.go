@@ -69,6 +69,8 @@ const (
 	StepLandlock   = 1 << 1 // restrict with the OpAllow rules
 	StepCaps       = 1 << 2 // give up all capabilities
 	StepSubreaper  = 1 << 3 // adopt orphans: there is no pid namespace
+	StepTemplate   = 1 << 5 // build a view for others to copy, and hand copies out
+	StepTree       = 1 << 6 // the first descriptor is a copy of a template: build on it
 	StepFailAtEnd  = 1 << 4 // fail just before the payload would start: a test of what a failed set-up does
 )
 
@@ -105,6 +107,7 @@ const (
 	FrameStarted = 'P' // init to daemon: the payload runs; the terminal's master, if any
 	FrameMissing = 'M' // init to daemon: the program can't be started
 	FrameExit    = 'Z' // init to daemon: the payload ended and nothing else is left in the box
+	FrameTree    = 'T' // both ways: a copy of the template
 	FrameConn    = 'C' // init to daemon: answer to a dial
 )
 
