@@ -2,7 +2,6 @@ package serve
 
 import (
 	"bytes"
-	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
@@ -50,87 +49,6 @@ func (s *Server) chatCompletions(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, head)
 }
 
-// stream answers with server-sent events. The status is sent with the first of them, so that a prompt that doesn't fit
-// or a client that left still gets a plain error.
-func (s *Server) stream(w http.ResponseWriter, r *http.Request, req *chatRequest, g *generation, head chatReply) {
-	head.Object = "chat.completion.chunk"
-	flusher, _ := w.(http.Flusher)
-	open := false
-	send := func(c chatReply) error {
-		if !open {
-			open = true
-			w.Header().Set("Content-Type", "text/event-stream")
-			w.Header().Set("Cache-Control", "no-store")
-		}
-		var b bytes.Buffer
-		b.WriteString("data: ")
-		enc := json.NewEncoder(&b)
-		enc.SetEscapeHTML(false)
-		if err := enc.Encode(c); err != nil {
-			return err
-		}
-		b.WriteByte('\n')
-		if _, err := w.Write(b.Bytes()); err != nil {
-			return context.Canceled
-		}
-		if flusher != nil {
-			flusher.Flush()
-		}
-		return nil
-	}
-	chunk := func(d delta, reason *string) chatReply {
-		c := head
-		c.Choices = []choice{{Delta: &d, FinishReason: reason}}
-		return c
-	}
-	first := true
-	g.show = func(text string) error {
-		d := delta{Content: text}
-		if first {
-			d.Role = "assistant"
-			first = false
-		}
-		return send(chunk(d, nil))
-	}
-	out, err := s.chat.generate(r.Context(), g)
-	if err != nil {
-		if !open {
-			writeError(w, err)
-			return
-		}
-		b, _ := json.Marshal(errorReply{*toAPI(err)})
-		w.Write(append(append([]byte("data: "), b...), "\n\n"...)) //nolint:errcheck // the client went away
-		return
-	}
-	_, calls := splitCalls(out.text, g)
-	reason := out.reason
-	for i, c := range calls {
-		c.Index = &i
-		d := delta{ToolCalls: []toolCall{c}}
-		if first {
-			d.Role, first = "assistant", false
-		}
-		reason = "tool_calls"
-		if send(chunk(d, nil)) != nil {
-			return
-		}
-	}
-	last := chunk(delta{}, &reason)
-	last.Timings = &out.timings
-	if send(last) != nil {
-		return
-	}
-	if req.StreamOptions != nil && req.StreamOptions.IncludeUsage {
-		c := head
-		c.Choices = []choice{}
-		c.Usage = out.usage()
-		if send(c) != nil {
-			return
-		}
-	}
-	w.Write([]byte("data: [DONE]\n\n")) //nolint:errcheck // the client went away
-}
-
 // plan turns a request into a generation, or says which field is wrong.
 func (s *Server) plan(req *chatRequest) (*generation, error) {
 	if len(req.Messages) == 0 {
@@ -152,6 +70,20 @@ func (s *Server) plan(req *chatRequest) (*generation, error) {
 		return nil, invalid("messages", "%v", err)
 	}
 	g.prompt = s.chat.voc.tokenize(segs)
+	if len(g.prompt) >= s.cfg.Context {
+		return nil, &contextError{len(g.prompt), s.cfg.Context}
+	}
+	for _, grammar := range []string{g.grammar, g.after} {
+		if grammar == "" {
+			continue
+		}
+		smp := newSampler(s.chat.voc, sampling{})
+		err := smp.constrain(grammar)
+		smp.free()
+		if err != nil {
+			return nil, err
+		}
+	}
 	return g, nil
 }
 

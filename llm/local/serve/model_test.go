@@ -285,6 +285,24 @@ func TestAPI(t *testing.T) {
 			t.Errorf("after a cancel, the next request waited %v ms of %v", a.Timings.QueuedMS, time.Since(begun))
 		}
 	})
+	t.Run("a stream begins before its prompt is computed", func(t *testing.T) {
+		begun := time.Now()
+		resp := post(t, web, "/v1/chat/completions", map[string]any{"messages": user(strings.Repeat("early one morning ", 900)), "max_tokens": 1, "stream": true})
+		defer resp.Body.Close()
+		lines := bufio.NewReader(resp.Body)
+		line, err := lines.ReadString('\n')
+		early := time.Since(begun)
+		if err != nil || line != ": working\n" {
+			t.Fatalf("the first line is %q, %v", line, err)
+		}
+		rest, err := io.ReadAll(lines)
+		if err != nil || !strings.Contains(string(rest), "[DONE]") {
+			t.Fatalf("%q, %v", rest, err)
+		}
+		if whole := time.Since(begun); early > whole/2 {
+			t.Errorf("the first line came after %v of %v", early, whole)
+		}
+	})
 	t.Run("requests wait for each other", func(t *testing.T) {
 		var wg sync.WaitGroup
 		var mu sync.Mutex

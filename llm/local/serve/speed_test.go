@@ -24,7 +24,7 @@ func TestGrammarKeepsTheSpeed(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer e.close()
-	grammar, err := gbnf.FromSchema([]byte(`{"type":"object","properties":{"tasks":{"type":"array","minItems":1,"maxItems":8,"items":{"type":"object",
+	grammar, err := gbnf.FromSchema([]byte(`{"type":"object","properties":{"tasks":{"type":"array","minItems":6,"maxItems":8,"items":{"type":"object",
 		"properties":{"id":{"type":"string","maxLength":24},"do":{"type":"string","maxLength":300}},"required":["id","do"],"additionalProperties":false}}},
 		"required":["tasks"],"additionalProperties":false}`))
 	if err != nil {
