@@ -86,8 +86,20 @@ func (d *driver) ask(ctx context.Context, q question) (*llm.Reply, *answered, er
 
 // prepareBox sets up the next command's box while the model thinks, where the sandbox can.
 func (d *driver) prepareBox() {
+	select {
+	case <-d.snap: // a box's mount points must not get into the snapshot
+	default:
+		return
+	}
 	if p, ok := d.cfg.Box.(interface{ Prepare(sandbox.Policy) }); ok {
 		p.Prepare(d.boxPolicy())
+	}
+}
+
+// discardBoxes ends prepared boxes, whose mount points show in the workspace.
+func (d *driver) discardBoxes() {
+	if p, ok := d.cfg.Box.(interface{ Discard(string) }); ok {
+		p.Discard(d.ws)
 	}
 }
 

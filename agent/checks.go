@@ -14,7 +14,7 @@ import (
 // measureBase measures proposed criteria before the first tool call: one that holds already proves nothing, and neither does a
 // script that bash can't read. counts: at least one is left.
 func (d *driver) measureBase(ctx context.Context, probes []goals.Probe, revision int) (e journal.CheckFinished, counts bool, err error) {
-	results, err := d.cfg.Measure(ctx, d.boxPolicy(), probes)
+	results, err := d.measure(ctx, probes)
 	if err != nil {
 		return e, false, fmt.Errorf("measure criteria: %w", err)
 	}
@@ -90,7 +90,7 @@ func (d *driver) judgeWork(ctx context.Context) (e *journal.CheckFinished, self 
 			require = append(require, p.Name+".exit == 0")
 		}
 	}
-	results, err := d.cfg.Measure(ctx, d.boxPolicy(), probes)
+	results, err := d.measure(ctx, probes)
 	if err != nil {
 		return nil, false, fmt.Errorf("measure criteria: %w", err)
 	}
@@ -102,6 +102,12 @@ func (d *driver) judgeWork(ctx context.Context) (e *journal.CheckFinished, self 
 		d.log.Info("condition can't be evaluated", "run", d.run, "condition", cond, "reason", why)
 	}
 	return &journal.CheckFinished{Phase: "final", Checks: journaled(results), Require: v.Require, OK: v.OK, Revision: rev}, self, nil
+}
+
+// measure runs probes when no box of the run is alive.
+func (d *driver) measure(ctx context.Context, probes []goals.Probe) ([]acceptance.Result, error) {
+	d.discardBoxes()
+	return d.cfg.Measure(ctx, d.boxPolicy(), probes)
 }
 
 // journaled is a measurement as the journal keeps it.
@@ -135,7 +141,7 @@ func (d *driver) accept(ctx context.Context, self bool) error {
 		p.Cmd = scramble(changed) + p.Cmd
 		damaged[i] = p
 	}
-	results, err := d.cfg.Measure(ctx, d.boxPolicy(), damaged)
+	results, err := d.measure(ctx, damaged)
 	if err != nil {
 		return fmt.Errorf("measure criteria on damaged copies: %w", err)
 	}

@@ -57,6 +57,7 @@ func (d *driver) changes(ctx context.Context) (changed, tests []string) {
 	}); err != nil || id == "" {
 		return nil, nil
 	}
+	d.discardBoxes()
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	s, err := workspace.Load(d.cfg.Snaps, id)

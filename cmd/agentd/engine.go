@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"time"
 
@@ -63,10 +64,8 @@ func goalOf(r api.StartRequest) (goals.Goal, error) {
 	case r.File != nil && r.Goal != "":
 		return g, api.Errorf(api.ErrGoal, "give one of them", "a goal in words and a goal file are given")
 	case r.File != nil:
-		var more goals.Goal
-		if g, err = goals.Parse(r.File.Name, []byte(r.File.Text)); err == nil && len(r.Checks) > 0 {
-			more, err = goals.FromText(g.Text, r.Checks)
-			g.Probes, g.Require = append(g.Probes, more.Probes...), append(g.Require, more.Require...)
+		if g, err = goals.Parse(r.File.Name, []byte(r.File.Text)); err == nil {
+			addChecks(&g, r.Checks)
 		}
 	default:
 		g, err = goals.FromText(r.Goal, r.Checks)
@@ -75,7 +74,7 @@ func goalOf(r api.StartRequest) (goals.Goal, error) {
 		return g, api.Errorf(api.ErrGoal, "", "%v", err)
 	}
 	if len(r.Params) > 0 {
-		return g, api.Errorf(api.ErrGoal, "drop -p", "this goal takes no parameters")
+		return g, api.Errorf(api.ErrGoal, "drop --param", "this goal takes no parameters")
 	}
 	g.Protect = append(g.Protect, r.Protect...)
 	g.Budget = r.Budget.Or(g.Budget)
@@ -83,6 +82,21 @@ func goalOf(r api.StartRequest) (goals.Goal, error) {
 		return g, api.Errorf(api.ErrGoal, "", "%v", err)
 	}
 	return g, nil
+}
+
+// addChecks adds the command line's checks to a goal file's, under names that the file does not use.
+func addChecks(g *goals.Goal, checks []string) {
+	n := 0
+	for _, cmd := range checks {
+		name := ""
+		for taken := true; taken; {
+			n++
+			name = fmt.Sprintf("check%d", n)
+			taken = slices.ContainsFunc(g.Probes, func(p goals.Probe) bool { return p.Name == name })
+		}
+		g.Probes = append(g.Probes, goals.Probe{Name: name, Cmd: cmd})
+		g.Require = append(g.Require, name+".exit == 0")
+	}
 }
 
 // Context returns what a step sent.
