@@ -118,7 +118,8 @@ func BenchmarkManyRuns(b *testing.B) {
 	}
 }
 
-// TestManyRuns holds the bounds that a person notices, with room for a busy machine.
+// TestManyRuns holds bounds that a person would notice, several times what BenchmarkManyRuns measures: a search through
+// all events would break them.
 func TestManyRuns(t *testing.T) {
 	dir := t.TempDir()
 	st := open(t, dir)
@@ -139,7 +140,7 @@ func TestManyRuns(t *testing.T) {
 			t.Errorf("%s took %v at best, want at most %v", what, least, limit)
 		}
 	}
-	best("open", 100*time.Millisecond, func() {
+	best("open", 400*time.Millisecond, func() {
 		st, err := bolt.Open(bolt.Options{Dir: dir})
 		if err != nil {
 			t.Fatal(err)
@@ -150,7 +151,7 @@ func TestManyRuns(t *testing.T) {
 	})
 	st = open(t, dir)
 	for _, f := range []journal.Filter{{}, {Oldest: true}, {Live: true}, {Status: journal.StatusUnmet}, {After: runID(5000)}} {
-		best(fmt.Sprintf("list %+v", f), 20*time.Millisecond, func() {
+		best(fmt.Sprintf("list %+v", f), 100*time.Millisecond, func() {
 			if _, err := st.List(t.Context(), f); err != nil {
 				t.Fatal(err)
 			}

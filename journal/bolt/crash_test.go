@@ -17,7 +17,7 @@ import (
 // TestKill kills a writer at random moments, again and again on the same folder: what it had acknowledged is there, and
 // the file is whole.
 func TestKill(t *testing.T) {
-	rounds := 30
+	rounds := 24
 	if testing.Short() {
 		rounds = 5
 	}
@@ -26,13 +26,19 @@ func TestKill(t *testing.T) {
 	blobs := make(map[string]bool)
 	for round := range rounds {
 		kill(t, dir, acked, blobs)
-		st, err := bolt.Open(bolt.Options{Dir: dir, CheckCommand: self(t, "check")})
+		o := bolt.Options{Dir: dir}
+		if round%6 == 0 { // bbolt's own check is a process more
+			o.CheckCommand = self(t, "check")
+		}
+		st, err := bolt.Open(o)
 		if err != nil {
 			t.Fatalf("round %d: %v", round, err)
 		}
 		for run, seq := range acked {
 			if last := check(t, st, run); last < seq {
 				t.Errorf("round %d: run %s has %d events, %d were acknowledged", round, run, last, seq)
+			} else if (run == runID(1) || run == runID(3)) && last%2 != 1 {
+				t.Errorf("round %d: run %s has %d events: half of a pair is stored", round, run, last)
 			}
 		}
 		for hash := range blobs {

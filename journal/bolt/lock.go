@@ -19,12 +19,15 @@ type LockedError struct {
 }
 
 func (e *LockedError) Error() string {
+	if e.PID == 0 {
+		return fmt.Sprintf("the data folder %s is in use by another process", e.Dir)
+	}
 	return fmt.Sprintf("the data folder %s is in use by process %d", e.Dir, e.PID)
 }
 
 // Hint says what to do.
 func (e *LockedError) Hint() string {
-	return fmt.Sprintf("stop it first (agentctl daemon stop, or kill %d), or choose another folder with AGENTD_HOME", e.PID)
+	return "stop it first (agentctl daemon stop), or choose another folder with AGENTD_HOME"
 }
 
 // folderLock is the lock file of a data folder. It holds the owner's pid while the journal is open and is emptied by a

@@ -55,9 +55,10 @@ func tryOpen(dir string) error {
 	return st.Close()
 }
 
-// writeUntilKilled writes to four runs at once and prints a line for everything that was acknowledged.
+// writeUntilKilled writes to four runs at once and prints a line for everything that was acknowledged. Two of the runs get
+// their events in pairs.
 func writeUntilKilled(dir string) error {
-	st, err := bolt.Open(bolt.Options{Dir: dir, CheckCommand: []string{os.Args[0], "check"}})
+	st, err := bolt.Open(bolt.Options{Dir: dir})
 	if err != nil {
 		return err
 	}
@@ -75,7 +76,8 @@ func writeUntilKilled(dir string) error {
 					return err
 				}
 				for seq := sum.Last; ; {
-					if seq, err = st.Append(ctx, run, seq, journaltest.Note(int(seq)+1)); err != nil {
+					events := []journal.Event{journaltest.Note(int(seq) + 1), journaltest.Note(int(seq) + 2)}
+					if seq, err = st.Append(ctx, run, seq, events[:1+i%2]...); err != nil {
 						return err
 					}
 					fmt.Printf("event %s %d\n", run, seq)

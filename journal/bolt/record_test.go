@@ -3,8 +3,12 @@ package bolt
 import (
 	"bytes"
 	"errors"
+	"iter"
+	"strings"
 	"testing"
 	"time"
+
+	bbolt "go.etcd.io/bbolt"
 
 	"agentd/journal"
 )
@@ -68,5 +72,85 @@ func TestRecordRoundTrip(t *testing.T) {
 		if _, ok := eventSeq(other, key); ok {
 			t.Errorf("the key is one of %q", other)
 		}
+	}
+}
+
+// TestNoOpenTransaction proves that no transaction is open while the consumer of a Read or Watch works: an open one keeps
+// old pages from being used again.
+func TestNoOpenTransaction(t *testing.T) {
+	s, err := Open(Options{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	ctx := t.Context()
+	if _, _, err := s.Create(ctx, "r", "", journal.RunStarted{}); err != nil {
+		t.Fatal(err)
+	}
+	events := make([]journal.Event, 3*pageRecords)
+	for i := range events {
+		events[i] = journal.Noted{}
+	}
+	last, err := s.Append(ctx, "r", 1, events...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, seq := range map[string]iter.Seq2[journal.Record, error]{"read": s.Read(ctx, "r", 0), "watch": s.Watch(ctx, "r", 0)} {
+		for r, err := range seq {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n := s.db.Stats().OpenTxN; n != 0 {
+				t.Fatalf("%s: %d transactions are open at event %d", name, n, r.Seq)
+			}
+			if r.Seq == last {
+				break
+			}
+		}
+	}
+	if len(s.hub.ears) != 0 {
+		t.Errorf("a watcher that left is still listened for: %v", s.hub.ears)
+	}
+}
+
+// TestBroken proves that nothing is written once it is unknown what is on disk, that reading goes on, and that the next
+// open checks the file.
+func TestBroken(t *testing.T) {
+	dir := t.TempDir()
+	s, err := Open(Options{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := t.Context()
+	if _, _, err := s.Create(ctx, "r", "", journal.RunStarted{}); err != nil {
+		t.Fatal(err)
+	}
+	failed := errors.New("input/output error")
+	err = s.writer.do(&request{ctx: ctx, apply: func(*bbolt.Tx) error { return fatalError{failed} }})
+	if !errors.Is(err, failed) {
+		t.Fatalf("got %v, want %v", err, failed)
+	}
+	for range 2 {
+		if _, err := s.Append(ctx, "r", 1, journal.Noted{}); !errors.Is(err, failed) || !strings.Contains(err.Error(), "restart agentd") {
+			t.Errorf("append: got %v, want the first error and what to do", err)
+		}
+	}
+	if sum, err := s.Get(ctx, "r"); err != nil || sum.Last != 1 {
+		t.Errorf("get: got %+v, %v", sum, err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	var checked *DamagedError
+	if _, err := Open(Options{Dir: dir, CheckCommand: []string{"false"}}); !errors.As(err, &checked) {
+		t.Errorf("the next open does not check: %v", err)
+	}
+	s, err = Open(Options{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if _, err := s.Append(ctx, "r", 1, journal.Noted{}); err != nil {
+		t.Errorf("append after a restart: %v", err)
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	bbolt "go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
 
 	"agentd/journal"
 )
@@ -155,7 +156,9 @@ func (s *Store) open(o Options) (err error) {
 			return err
 		}
 	}
-	if s.db, err = openDB(s.path()); err != nil {
+	if s.db, err = openDB(s.path()); errors.Is(err, berrors.ErrTimeout) {
+		return &LockedError{Dir: s.dir} // somebody removed the lock file
+	} else if err != nil {
 		return err
 	}
 	if cut {
