@@ -17,6 +17,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -39,7 +40,8 @@ func noise(n int) []byte {
 type rig struct {
 	*Store
 	web   *httptest.Server
-	asked []string // Range headers of requests
+	mu    sync.Mutex
+	asked []string // Range headers of requests, guarded by mu
 	cut   int      // bytes after which the server breaks off, 0: never
 	body  []byte
 	runs  []string
@@ -49,7 +51,9 @@ type rig struct {
 func newRig(t *testing.T, body []byte) *rig {
 	r := &rig{Store: OpenStore(filepath.Join(t.TempDir(), "models")), body: body}
 	r.web = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		r.mu.Lock()
 		r.asked = append(r.asked, req.Header.Get("Range"))
+		r.mu.Unlock()
 		if r.cut > 0 {
 			w.Header().Set("Content-Length", fmt.Sprint(len(r.body)))
 			w.Write(r.body[:r.cut])
@@ -66,6 +70,13 @@ func newRig(t *testing.T, body []byte) *rig {
 		return r.run(dir, program, args)
 	}
 	return r
+}
+
+// requests are the Range headers that the server saw.
+func (r *rig) requests() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.asked)
 }
 
 func (r *rig) item(body []byte) Item {
@@ -127,15 +138,15 @@ func TestPullFromWebResumes(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.check(t, it)
-	if got := r.asked[len(r.asked)-1]; got != "bytes=4000-" {
-		t.Errorf("the second request asked for %q, want what was lacking", got)
+	if got := r.requests(); got[len(got)-1] != "bytes=4000-" {
+		t.Errorf("the requests asked for %q, the last one not for what was lacking", got)
 	}
 	if last.Phase != "done" || last.Done != last.Total || last.Total != 6500 {
 		t.Errorf("last progress is %+v", last)
 	}
-	before := len(r.asked)
-	if err := r.pull(t.Context(), it, func(Progress) {}); err != nil || len(r.asked) != before {
-		t.Errorf("a pull of what is there asked %d times more (%v)", len(r.asked)-before, err)
+	before := len(r.requests())
+	if err := r.pull(t.Context(), it, func(Progress) {}); err != nil || len(r.requests()) != before {
+		t.Errorf("a pull of what is there asked %d times more (%v)", len(r.requests())-before, err)
 	}
 }
 
@@ -259,7 +270,7 @@ func TestTwoPullsShareOneDownload(t *testing.T) {
 		})
 	}()
 	<-waiting
-	if len(r.asked) > 0 {
+	if len(r.requests()) > 0 {
 		t.Error("a pull asked the host while another held the lock")
 	}
 	unlock()
@@ -286,8 +297,8 @@ func TestPullLooksForSpaceFirst(t *testing.T) {
 	it.Size = 1 << 60
 	err := r.pull(t.Context(), it, func(Progress) {})
 	var s *SpaceError
-	if !errors.As(err, &s) || s.Need < it.Size || len(r.asked) > 0 {
-		t.Errorf("error is %v after %d requests, want a SpaceError after none", err, len(r.asked))
+	if !errors.As(err, &s) || s.Need < it.Size || len(r.requests()) > 0 {
+		t.Errorf("error is %v after %d requests, want a SpaceError after none", err, len(r.requests()))
 	}
 }
 
