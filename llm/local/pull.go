@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -74,7 +75,10 @@ func (s *Store) Pull(ctx context.Context, name string, progress func(Progress)) 
 func (s *Store) pull(ctx context.Context, it Item, progress func(Progress)) error {
 	path := filepath.Join(s.dir, it.File)
 	size := it.bytes()
+	var mu sync.Mutex // clients run side by side
 	report := func(p Progress) {
+		mu.Lock()
+		defer mu.Unlock()
 		p.Name, p.Total = it.Name, cmp.Or(p.Total, size)
 		progress(p)
 	}

@@ -20,6 +20,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -41,10 +42,9 @@ type rig struct {
 	*Store
 	web   *httptest.Server
 	mu    sync.Mutex
-	asked []string // Range headers of requests, guarded by mu
-	cut   int      // bytes after which the server breaks off, 0: never
+	asked []string     // Range headers of requests, guarded by mu
+	cut   atomic.Int64 // bytes after which the server breaks off, 0: never
 	body  []byte
-	runs  []string
 	run   func(dir, program string, args []string) error
 }
 
@@ -54,16 +54,15 @@ func newRig(t *testing.T, body []byte) *rig {
 		r.mu.Lock()
 		r.asked = append(r.asked, req.Header.Get("Range"))
 		r.mu.Unlock()
-		if r.cut > 0 {
+		if cut := r.cut.Load(); cut > 0 {
 			w.Header().Set("Content-Length", fmt.Sprint(len(r.body)))
-			w.Write(r.body[:r.cut])
+			w.Write(r.body[:cut])
 			panic(http.ErrAbortHandler)
 		}
 		http.ServeContent(w, req, "x", time.Time{}, bytes.NewReader(r.body))
 	}))
 	t.Cleanup(r.web.Close)
 	r.net.run = func(_ context.Context, dir, program string, args ...string) error {
-		r.runs = append(r.runs, program+" "+strings.Join(args, " "))
 		if r.run == nil {
 			return exec.ErrNotFound
 		}
@@ -127,12 +126,12 @@ func TestPullFromWebResumes(t *testing.T) {
 	body := noise(6500)
 	r := newRig(t, body)
 	it := r.item(body)
-	r.cut = 4000
+	r.cut.Store(4000)
 	err := r.pull(t.Context(), it, func(Progress) {})
 	if err == nil || !strings.Contains(err.Error(), "run the same command again") {
 		t.Fatalf("a cut download gave %v", err)
 	}
-	r.cut = 0
+	r.cut.Store(0)
 	var last Progress
 	if err := r.pull(t.Context(), it, func(p Progress) { last = p }); err != nil {
 		t.Fatal(err)
