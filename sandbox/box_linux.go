@@ -31,6 +31,10 @@ type Box struct {
 // Open picks what this machine can enforce.
 func Open(o Options) (*Box, error) {
 	b := &Box{opts: o, spares: map[string]*spare{}}
+	b.holders.state = o.State
+	if err := b.holders.sweep(); err != nil {
+		return nil, fmt.Errorf("remove what an earlier process left in workspaces: %w", err)
+	}
 	b.ctx, b.cancel = context.WithCancelCause(context.Background())
 	if err := b.pick(); err != nil {
 		return nil, err

@@ -15,6 +15,9 @@ type Options struct {
 	NewEgress func(Net) (Egress, error)
 	// FailSetup makes every set-up fail at its last step: a test of what is left then.
 	FailSetup bool
+	// State is a folder in which boxes note the mount points that they make in workspaces, so that Open removes what a
+	// killed process left there. Empty means that nothing is noted. Two processes never share one.
+	State string
 	// Log receives what an operator would act on. Nil discards.
 	Log *slog.Logger
 }

@@ -1,7 +1,11 @@
 package sandbox
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -182,8 +186,82 @@ func globPrefix(glob, names []string) bool {
 // placeholders are mount points that were made in workspaces and have to go again. Boxes share them: removing one
 // that another box has mounted would take that box's protection away.
 type placeholders struct {
-	mu   sync.Mutex // guards held
+	state string // folder of notes, "" for none
+
+	mu   sync.Mutex // guards held, and the notes
 	held map[string]int
+}
+
+// note is what a killed process leaves behind to be removed: mount points in one workspace.
+type note struct {
+	Workspace string   `json:"workspace"`
+	Paths     []string `json:"paths"` // by depth
+}
+
+// write notes what is held below dir, and with it paths that are about to be made. h.mu is held.
+func (h *placeholders) write(dir string, about []string) error {
+	if h.state == "" {
+		return nil
+	}
+	n := note{Workspace: dir, Paths: slices.Clone(about)}
+	for key := range h.held {
+		if rel, err := filepath.Rel(dir, key); err == nil && filepath.IsLocal(rel) {
+			n.Paths = append(n.Paths, filepath.ToSlash(rel))
+		}
+	}
+	sum := sha256.Sum256([]byte(dir))
+	name := filepath.Join(h.state, hex.EncodeToString(sum[:8])+".json")
+	if len(n.Paths) == 0 {
+		if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		return nil
+	}
+	set := make(map[string]bool, len(n.Paths))
+	for _, p := range n.Paths {
+		set[p] = true
+	}
+	n.Paths = byDepth(set)
+	data, err := json.Marshal(n)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(h.state, 0o700); err != nil {
+		return err
+	}
+	if err := os.WriteFile(name+".new", data, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(name+".new", name)
+}
+
+// sweep removes the mount points that an earlier process noted and was killed before it removed them.
+func (h *placeholders) sweep() error {
+	names, err := filepath.Glob(filepath.Join(h.state, "*.json"))
+	if err != nil || h.state == "" {
+		return err
+	}
+	for _, name := range names {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		var n note
+		if json.Unmarshal(data, &n) == nil {
+			if root, err := os.OpenRoot(n.Workspace); err == nil {
+				for _, p := range slices.Backward(n.Paths) {
+					if filepath.IsLocal(filepath.FromSlash(p)) {
+						removePlaceholder(root, p)
+					}
+				}
+				root.Close()
+			}
+		}
+		if err := os.Remove(name); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // make creates the missing paths of p below dir and returns what removes them.
@@ -192,6 +270,11 @@ func (h *placeholders) make(dir string, root *os.Root, p protection) (func(), er
 	defer h.mu.Unlock()
 	if h.held == nil {
 		h.held = map[string]int{}
+	}
+	if len(p.missing) > 0 {
+		if err := h.write(dir, p.missing); err != nil {
+			return nil, fmt.Errorf("note the mount points: %w", err)
+		}
 	}
 	var mine []string
 	for _, m := range slices.Concat(p.readOnly, p.pinned) {
@@ -223,6 +306,9 @@ func (h *placeholders) make(dir string, root *os.Root, p protection) (func(), er
 		}
 		if err == nil {
 			root.Close()
+		}
+		if len(mine) > 0 {
+			h.write(dir, nil) // a note too many only makes the next sweep look in vain
 		}
 	}), nil
 }

@@ -37,7 +37,7 @@ func twoTasks(effect, look string) reply {
 		switch {
 		case n == 0:
 			return "shell", m{"command": effect}, ""
-		case strings.Contains(last, "cut off") && n == 1:
+		case strings.Contains(last, "cut off") && !strings.Contains(last, "says that it took effect") && n == 1:
 			return "shell", m{"command": look}, ""
 		}
 		return "finish", m{"result": "b is done"}, ""
