@@ -40,7 +40,7 @@ type cell struct {
 	group     *cgroup // nil where none can be had
 	ooms      int64   // kills of the group before this box
 	release   func()  // gives mount points in the workspace back
-	reaped    chan struct{}
+	reap      func()  // waits until the kernel has ended every process of the box; once
 	once      sync.Once
 }
 
@@ -67,8 +67,8 @@ func (b *Box) build(ctx context.Context, pl *plan, key string) (*cell, error) {
 		release()
 		return nil, err
 	}
-	c := &cell{key: key, plan: pl, level: b.launcher.level(), proc: ip.proc, log: ip.log, release: release, reaped: make(chan struct{})}
-	b.group.Go(c.reap)
+	c := &cell{key: key, plan: pl, level: b.launcher.level(), proc: ip.proc, log: ip.log, release: release}
+	c.reap = sync.OnceFunc(func() { c.proc.Wait() })
 	if c.ctl, err = openChannel(ip.ctl); err != nil {
 		c.end()
 		return nil, err
@@ -136,19 +136,13 @@ func (c *cell) setup(spec *boxinit.Spec, mounts []*os.File) error {
 // setupError adds what the init wrote before it died.
 func (c *cell) setupError(err error) error {
 	c.proc.Kill()
-	<-c.reaped
+	c.reap()
 	var buf [2048]byte
 	n, _ := c.log.ReadAt(buf[:], 0)
 	if text := bytes.TrimSpace(buf[:n]); len(text) > 0 {
 		return fmt.Errorf("set the box up: the init ended: %s", text)
 	}
 	return fmt.Errorf("set the box up: %w", err)
-}
-
-// reap waits for the init, so that no zombie is left.
-func (c *cell) reap() {
-	c.proc.Wait()
-	close(c.reaped)
 }
 
 // end kills the box and gives back what it held. It waits until the kernel has ended every process of it.
@@ -158,16 +152,17 @@ func (c *cell) end() {
 		if c.ctl != nil {
 			c.ctl.Close()
 		}
-		<-c.reaped
+		c.reap()
 		c.close()
 	})
 }
 
-// leave gives back what a box held that has ended by itself; its init may still be leaving.
-func (c *cell) leave() {
+// leave gives back what a box held that has ended by itself. Its init is still leaving: group waits for that.
+func (c *cell) leave(group *sync.WaitGroup) {
 	c.once.Do(func() {
 		c.ctl.Close()
 		c.close()
+		group.Go(c.reap)
 	})
 }
 

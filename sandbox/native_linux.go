@@ -188,7 +188,7 @@ func startInit(program, role string, attr *syscall.SysProcAttr) (*initProc, erro
 	}
 	proc, err := os.StartProcess(program, []string{"agentd-box"}, &os.ProcAttr{
 		Dir:   "/",
-		Env:   []string{boxinit.Marker + "=" + role, "GOGC=off", "GOMEMLIMIT=24MiB", "GOMAXPROCS=1", "GOTRACEBACK=single"},
+		Env:   []string{boxinit.Marker + "=" + role, "GOGC=off", "GOMEMLIMIT=24MiB", "GOMAXPROCS=1", "GOTRACEBACK=single", "GODEBUG=containermaxprocs=0,updatemaxprocs=0"},
 		Files: []*os.File{null, null, logFile, theirs},
 		Sys:   attr,
 	})

@@ -30,8 +30,11 @@ type Proc struct {
 	ctx     context.Context
 	started time.Time
 	stop    func() bool
-	timer   *time.Timer
-	term    *os.File // the terminal's master
+
+	watched   chan struct{} // closed when nobody looks at the box any more
+	stopWatch func()
+	timer     *time.Timer
+	term      *os.File // the terminal's master
 
 	done   chan struct{} // closed when result and err are set
 	result Result
@@ -48,6 +51,7 @@ type Proc struct {
 	readers []*os.File
 	helpers sync.WaitGroup // what serves the box while it runs
 	count   outputCount
+	disk    *diskWatch
 	egress  Egress
 }
 
@@ -58,7 +62,7 @@ type dialed struct {
 
 // start gives a built box its program.
 func (c *cell) start(ctx context.Context, b *Box, cmd Command) (*Proc, error) {
-	p := &Proc{cell: c, box: b, ctx: ctx, done: make(chan struct{}), dials: map[uint64]chan dialed{}}
+	p := &Proc{cell: c, box: b, ctx: ctx, done: make(chan struct{}), watched: make(chan struct{}), dials: map[uint64]chan dialed{}}
 	p.count.limit = c.plan.limits.Output
 	x := boxinit.Exec{Argv: cmd.Argv, Dir: path.Join(boxWS, cmd.Dir), TTY: cmd.TTY, Extra: uint32(len(cmd.ExtraFiles))}
 	for _, k := range slices.Sorted(maps.Keys(c.plan.env)) {
@@ -164,6 +168,7 @@ func stdio(cmd Command) (give, near []*os.File, err error) {
 func (p *Proc) begin(cmd Command, near []*os.File) {
 	p.started = time.Now()
 	limits := p.cell.plan.limits
+	p.disk = newDiskWatch(p.cell.plan, p.started)
 	if cmd.TTY {
 		p.pump(p.term, cmd.Stdout)
 		if cmd.Stdin != nil {
@@ -181,7 +186,13 @@ func (p *Proc) begin(cmd Command, near []*os.File) {
 	p.stop = context.AfterFunc(p.ctx, func() { p.kill(KilledCancelled, "cancelled") })
 	p.timer = time.AfterFunc(limits.Wall, func() { p.kill(KilledWall, "wall time, "+limits.Wall.String()) })
 	ctx, cancel := context.WithCancel(context.Background())
-	p.helpers.Go(func() { p.supervise(ctx) })
+	watch := time.AfterFunc(pollEvery, func() { p.supervise(ctx) })
+	p.stopWatch = func() {
+		if watch.Stop() {
+			close(p.watched)
+		}
+		<-p.watched
+	}
 	if err := p.serveNet(ctx); err != nil {
 		p.kill(KilledCancelled, "network: "+err.Error())
 	}
@@ -284,16 +295,17 @@ func (p *Proc) wait(cancel func()) {
 	wall := time.Since(p.started)
 	if exit == nil { // killed, or the init died: wait until the kernel has ended all of the box
 		p.cell.proc.Kill()
-		<-p.cell.reaped
+		p.cell.reap()
 	}
 	p.drain()
 	cancel()
+	p.stopWatch()
 	p.helpers.Wait()
 	p.finish(exit, err, wall)
 	if exit == nil {
 		p.cell.end()
 	} else {
-		p.cell.leave()
+		p.cell.leave(&p.box.group)
 	}
 }
 

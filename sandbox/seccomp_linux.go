@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -29,10 +30,28 @@ func (b *bpf) ret(verdict uint32) { b.stmt(unix.BPF_RET|unix.BPF_K, verdict) }
 
 func errnoVerdict(e unix.Errno) uint32 { return unix.SECCOMP_RET_ERRNO | uint32(e) }
 
-// refuse returns verdict for the system calls nrs. The number must be loaded.
+// refuse returns verdict for the system calls nrs. The number must be loaded. The list is cut into buckets: the kernel
+// walks the filter once for every number when it is installed, so its length on each path is what a box's start costs.
 func (b *bpf) refuse(verdict uint32, nrs ...uint32) {
-	for _, nr := range nrs {
-		b.jump(unix.BPF_JMP|unix.BPF_JEQ|unix.BPF_K, nr, 0, 1)
+	nrs = slices.Compact(slices.Sorted(slices.Values(nrs)))
+	const bucket = 8
+	var parts [][]uint32
+	for part := range slices.Chunk(nrs, bucket) {
+		parts = append(parts, part)
+	}
+	for i, part := range parts {
+		last := part[len(part)-1]
+		n := uint8(len(part))
+		// Numbers beyond this bucket skip it; those within compare; the rest leaves the list.
+		b.jump(unix.BPF_JMP|unix.BPF_JGT|unix.BPF_K, last, n+2, 0)
+		for j, nr := range part {
+			b.jump(unix.BPF_JMP|unix.BPF_JEQ|unix.BPF_K, nr, n-uint8(j), 0)
+		}
+		rest := 0
+		for _, later := range parts[i+1:] {
+			rest += len(later) + 3
+		}
+		b.stmt(unix.BPF_JMP|unix.BPF_JA, uint32(rest+1))
 		b.ret(verdict)
 	}
 }
@@ -91,8 +110,7 @@ func seccompFilter(kind filterKind) []byte {
 	}
 	// Calls that pass their flags in memory can't be judged: libc falls back to the older ones.
 	b.refuse(enosys, unix.SYS_CLONE3, unix.SYS_OPENAT2)
-	b.refuse(eperm, refusedCalls...)
-	b.refuse(eperm, archRefusedCalls...)
+	b.refuse(eperm, slices.Concat(refusedCalls, archRefusedCalls)...)
 	// Anything newer than what was known when this was written.
 	b.jump(unix.BPF_JMP|unix.BPF_JGT|unix.BPF_K, lastKnownCall, 0, 1)
 	b.ret(enosys)

@@ -2,6 +2,8 @@ package sandbox
 
 import (
 	"context"
+
+	"golang.org/x/sys/unix"
 )
 
 // spare is a box that is being prepared, or is ready.
@@ -106,10 +108,7 @@ func (b *Box) take(ctx context.Context, pl *plan, key string) (*cell, error) {
 
 // alive says whether the box's init still runs.
 func (c *cell) alive() bool {
-	select {
-	case <-c.reaped:
-		return false
-	default:
-		return true
-	}
+	var info unix.Siginfo
+	err := unix.Waitid(unix.P_PID, c.proc.Pid, &info, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil)
+	return err == nil && info.Signo == 0
 }

@@ -28,19 +28,15 @@ type usage struct {
 	deleted   int64 // bytes on disk in files that only a descriptor keeps
 }
 
-// supervise watches what the kernel doesn't limit for a whole box, and ends it when a limit is passed.
+// supervise starts when a box has run for a while: most are gone before. It watches what the kernel doesn't limit for a whole box, and ends it when a limit is passed.
 func (p *Proc) supervise(ctx context.Context) {
+	defer close(p.watched)
 	limits := p.cell.plan.limits
-	disk := newDiskWatch(p.cell.plan, p.started)
+	disk := p.disk
 	t := time.NewTicker(pollEvery)
 	defer t.Stop()
 	full := 0
-	for n := 0; ; n++ {
-		select {
-		case <-ctx.Done():
-			return
-		case <-t.C:
-		}
+	for n := 0; ctx.Err() == nil; n++ {
 		u := p.cell.look(limits.Memory, n%5 == 4)
 		p.count.saw(u.memory, u.cpu)
 		if full++; u.processes < limits.Procs {
@@ -57,6 +53,10 @@ func (p *Proc) supervise(ctx context.Context) {
 			if over := disk.over(u.deleted); over != "" {
 				p.kill(KilledDisk, over)
 			}
+		}
+		select {
+		case <-ctx.Done():
+		case <-t.C:
 		}
 	}
 }

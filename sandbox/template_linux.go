@@ -23,7 +23,6 @@ type templates struct {
 	kept   map[string]*template
 	uses   int
 	closed bool
-	group  sync.WaitGroup
 }
 
 // template is a process that holds a view.
@@ -82,14 +81,13 @@ func (t *templates) build(pl *plan) (*template, error) {
 		return nil, err
 	}
 	tm := &template{proc: ip.proc, log: ip.log}
-	t.group.Go(func() { ip.proc.Wait() })
 	if tm.ctl, err = openChannel(ip.ctl); err != nil {
 		ip.proc.Kill()
+		ip.proc.Wait()
 		ip.log.Close()
 		return nil, err
 	}
-	c := &cell{proc: ip.proc, ctl: tm.ctl, log: ip.log, reaped: make(chan struct{})}
-	close(c.reaped)
+	c := &cell{proc: ip.proc, ctl: tm.ctl, log: ip.log, reap: func() {}}
 	tm.ctl.SetDeadline(time.Now().Add(setupTimeout))
 	if err := c.setup(spec, mounts); err != nil {
 		tm.end()
@@ -116,6 +114,7 @@ func (tm *template) copy() (*os.File, error) {
 
 func (tm *template) end() {
 	tm.proc.Kill()
+	tm.proc.Wait()
 	tm.ctl.Close()
 	tm.log.Close()
 }
@@ -132,5 +131,4 @@ func (t *templates) close() {
 		t.drop(k)
 	}
 	t.mu.Unlock()
-	t.group.Wait()
 }

@@ -1,7 +1,6 @@
 package boxinit
 
 import (
-	"runtime"
 	"syscall"
 	"unsafe"
 )
@@ -49,7 +48,7 @@ func fail(err error) {
 }
 
 func serve() {
-	runtime.LockOSThread() // the payload inherits from this thread
+	// During initialisation this goroutine stays on the first thread, whose attributes the payload inherits.
 	kind, body, fds, err := Receive(control)
 	if err != nil || kind != FrameSpec {
 		syscall.Exit(1)
@@ -247,20 +246,10 @@ func (needStatic) Error() string {
 	return "this program was built with cgo and can't confine all its threads: build it with CGO_ENABLED=0"
 }
 
-// warm makes the runtime start the threads that this process will need, before the limit on processes holds.
+// warm makes the runtime start the one more thread that this process will need, before the limit on processes holds:
+// this goroutine keeps its own.
 func warm() {
-	const n = 2
-	start, done := make(chan struct{}), make(chan struct{})
-	for range n {
-		go func() {
-			runtime.LockOSThread()
-			<-start
-			runtime.UnlockOSThread()
-			done <- struct{}{}
-		}()
-	}
-	close(start)
-	for range n {
-		<-done
-	}
+	done := make(chan struct{})
+	go func() { done <- struct{}{} }()
+	<-done
 }
