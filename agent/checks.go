@@ -9,6 +9,7 @@ import (
 	"agentd/acceptance"
 	"agentd/goals"
 	"agentd/journal"
+	"agentd/workspace"
 )
 
 // measureBase measures proposed criteria before the first tool call: one that holds already proves nothing, and neither does a
@@ -125,20 +126,20 @@ func journaled(results []acceptance.Result) []journal.Check {
 	return out
 }
 
-// accept ends the run well. Criteria that the planner proposed must also notice damage: a check that still passes when the changed
-// files hold scrambled text does not look at the result, and a run that only such checks accept is unverified.
+// accept ends the run well. Criteria that the planner proposed must also notice damage: a check that still passes when the run's
+// changes are spoilt does not look at them, and a run that only such checks accept is unverified.
 func (d *driver) accept(ctx context.Context, self bool) error {
 	if !self {
 		return d.finishAs(ctx, journal.RunFinished{Status: journal.StatusAccepted})
 	}
-	changed, _ := d.changes(ctx)
+	changed := d.changes(ctx)
 	var probes []goals.Probe
 	if err := d.led.view(ctx, func(s *journal.State) { probes = criteria(s) }); err != nil {
 		return err
 	}
 	damaged := make([]goals.Probe, len(probes))
 	for i, p := range probes {
-		p.Cmd = scramble(changed) + p.Cmd
+		p.Cmd = spoil(changed) + p.Cmd
 		damaged[i] = p
 	}
 	results, err := d.measure(ctx, damaged)
@@ -158,18 +159,28 @@ func (d *driver) accept(ctx context.Context, self bool) error {
 		return err
 	}
 	if !notices {
-		return end(journal.StatusUnverified, "the proposed checks pass, but they pass as well when the changed files hold scrambled text, so they show nothing")
+		return end(journal.StatusUnverified, "the proposed checks pass, but they pass as well on a copy in which the run's changes are spoilt, so they show nothing")
 	}
 	return d.finishAs(ctx, journal.RunFinished{Status: journal.StatusAccepted, Self: true})
 }
 
-// scramble is a script that replaces letters and digits in files by others; it runs in a probe's throw-away copy.
-func scramble(files []string) string {
+// spoil is a script that spoils changes, in a probe's throw-away copy: in written files it replaces letters and digits by others, moved files
+// it moves back, and deleted ones it makes again.
+func spoil(changes []workspace.Change) string {
 	const most = 50
+	quote := func(p string) string { return "'" + strings.ReplaceAll("./"+p, "'", `'\''`) + "'" }
 	var b strings.Builder
-	for _, f := range files[:min(most, len(files))] {
-		q := "'" + strings.ReplaceAll("./"+f, "'", `'\''`) + "'"
-		fmt.Fprintf(&b, "[ -f %s ] && sed -i 'y/0123456789abcdefghijklmnopqrstuvwxyz/1234567890bcdefghijklmnopqrstuvwxyza/' %s\n", q, q)
+	for _, c := range changes[:min(most, len(changes))] {
+		p := quote(c.Path)
+		switch c.Kind {
+		case workspace.Renamed:
+			from := quote(c.From)
+			fmt.Fprintf(&b, "mkdir -p \"$(dirname %s)\" && mv %s %s\n", from, p, from)
+		case workspace.Deleted:
+			fmt.Fprintf(&b, "mkdir -p \"$(dirname %s)\" && touch %s\n", p, p)
+		default:
+			fmt.Fprintf(&b, "[ -f %s ] && sed -i 'y/0123456789abcdefghijklmnopqrstuvwxyz/1234567890bcdefghijklmnopqrstuvwxyza/' %s\n", p, p)
+		}
 	}
 	return b.String()
 }

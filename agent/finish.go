@@ -16,7 +16,7 @@ func (d *driver) finish(ctx context.Context, o *outcome) error {
 
 // finishAs settles what is still open, says what changed, and appends the end.
 func (d *driver) finishAs(ctx context.Context, e journal.RunFinished) error {
-	e.Changed, e.Tests = d.changes(ctx)
+	e.Changed, e.Tests = named(d.changes(ctx))
 	return d.led.do(ctx, func(t *tx) error {
 		if t.Outcome != nil {
 			return nil

@@ -47,15 +47,15 @@ func (d *driver) snapshotted(ctx context.Context) error {
 	return d.snapErr
 }
 
-// changes seals the snapshot and lists what the run changed, and which of it looks like tests.
-func (d *driver) changes(ctx context.Context) (changed, tests []string) {
+// changes seals the snapshot and returns what the run changed.
+func (d *driver) changes(ctx context.Context) []workspace.Change {
 	var id string
 	if err := d.led.view(ctx, func(s *journal.State) {
 		if s.Snapshot != nil {
 			id = s.Snapshot.ID
 		}
 	}); err != nil || id == "" {
-		return nil, nil
+		return nil
 	}
 	d.discardBoxes()
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
@@ -70,8 +70,12 @@ func (d *driver) changes(ctx context.Context) (changed, tests []string) {
 	}
 	if err != nil {
 		d.log.Warn("changes not listed", "run", d.run, "err", err)
-		return nil, nil
 	}
+	return diff
+}
+
+// named lists changed paths, and which of them look like tests, up to a bound each.
+func named(diff []workspace.Change) (changed, tests []string) {
 	const most = 500
 	for _, p := range workspace.Paths(diff) {
 		if len(changed) < most {

@@ -329,8 +329,12 @@ func (p *printer) checks(e journal.CheckFinished) {
 	for _, c := range e.Checks {
 		style, word := good, "ok"
 		switch {
+		case c.Vacuous && e.Phase == "damage":
+			style, word = alert, "passes on spoilt changes too, so it shows nothing"
 		case c.Vacuous:
 			style, word = alert, "holds already, so it counts for nothing"
+		case e.Phase == "damage":
+			word = "notices spoilt changes"
 		case c.Killed != "":
 			style, word = bad, "killed: "+line(c.Killed, 40)
 		case !c.OK:
