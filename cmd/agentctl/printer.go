@@ -340,11 +340,11 @@ func (p *printer) checks(e journal.CheckFinished) {
 		case !c.OK:
 			style, word = bad, fmt.Sprintf("exit %d", c.Exit)
 		}
-		if e.Phase == "base" && !c.Vacuous {
+		if e.Phase != "final" && !c.Vacuous {
 			style = dim
 		}
 		p.say("%s: %s  %s", when, line(c.Cmd, p.width), p.paint(style, "("+word+", "+span(time.Duration(c.Ms)*time.Millisecond)+")"))
-		if !c.OK && e.Phase != "base" && c.Output != "" {
+		if !c.OK && e.Phase == "final" && c.Output != "" {
 			p.say("%s", p.paint(dim, tail(c.Output, 5, p.width)))
 		}
 	}
