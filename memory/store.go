@@ -1,0 +1,526 @@
+package memory
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
+
+	"agentd/memory/vec"
+)
+
+// Embedder turns texts into vectors of one fixed dimension.
+type Embedder interface {
+	// Embed returns one vector for each text, in order.
+	Embed(ctx context.Context, texts []string) ([][]float32, error)
+	// ID names the model and its version; vectors of different IDs are never mixed.
+	ID() string
+}
+
+// Options of a store.
+type Options struct {
+	Embedder Embedder         // nil: words alone
+	Now      func() time.Time // nil: time.Now
+}
+
+// The buckets of a file. A generation of vectors (v1, v2, ...) has buckets of its own: reembedding fills the next one.
+var (
+	bucketMeta  = []byte("meta")  // format, counters, generation
+	bucketItems = []byte("items") // id -> item
+	bucketRows  = []byte("rows")  // segment -> ids
+	bucketLive  = []byte("live")  // segment -> rows that searches may see
+	bucketIndex = []byte("index") // segment -> words and attributes
+	bucketAsk   = []byte("ask")   // ids of proposed items
+	bucketF32   = []byte("f32")   // of a generation: segment, chunk -> vectors
+	bucketI8    = []byte("int8")  // segment, chunk -> int8 codes
+	bucketBits  = []byte("bits")  // segment -> 1-bit codes
+	bucketHave  = []byte("have")  // segment -> rows that have a vector, where some have none
+	bucketTail  = []byte("tail")  // id -> vector
+
+	topBuckets        = [][]byte{bucketMeta, bucketItems, bucketRows, bucketLive, bucketIndex, bucketAsk}
+	generationBuckets = [][]byte{bucketF32, bucketI8, bucketBits, bucketHave, bucketTail}
+)
+
+var (
+	keyFormat = []byte("format")
+	keyState  = []byte("state")
+	keyModel  = []byte("model")
+)
+
+const format = "agentd memory 1"
+
+// mapBytes is the address space that a file is mapped to: the file may grow up to it while snapshots are open.
+const mapBytes = 64 << 30
+
+// counters is the value of keyState.
+type counters struct {
+	NextID     ID     `json:"next_id"`
+	NextSeg    uint32 `json:"next_segment"`
+	Items      int    `json:"items"`
+	Generation uint32 `json:"generation"` // 0: no vectors yet
+}
+
+// generation is a set of vectors of one model.
+type generation struct {
+	no    uint32
+	model string
+	codec *vec.Codec
+	fixed bool // the codec has its mean; before the first segment it has none
+}
+
+// generationJSON is the value of keyModel in a generation's bucket.
+type generationJSON struct {
+	Model string `json:"model"`
+	Dim   int    `json:"dim"`
+	Seed  uint64 `json:"seed"`
+	Mean  []byte `json:"mean,omitempty"`
+}
+
+func (g *generation) name() []byte { return fmt.Appendf(nil, "v%d", g.no) }
+
+func (g *generation) bucket(tx *bolt.Tx) *bolt.Bucket { return tx.Bucket(g.name()) }
+
+// put writes the generation's description, and makes its buckets.
+func (g *generation) put(tx *bolt.Tx) error {
+	b, err := tx.CreateBucketIfNotExists(g.name())
+	if err != nil {
+		return err
+	}
+	for _, n := range generationBuckets {
+		if _, err := b.CreateBucketIfNotExists(n); err != nil {
+			return err
+		}
+	}
+	j := generationJSON{Model: g.model, Dim: g.codec.Dim(), Seed: g.codec.Seed()}
+	if g.fixed {
+		j.Mean = vec.BytesOf(g.codec.Mean())
+	}
+	v, err := json.Marshal(j)
+	if err != nil {
+		return err
+	}
+	return b.Put(keyModel, v)
+}
+
+func readGeneration(tx *bolt.Tx, no uint32) (*generation, error) {
+	g := &generation{no: no}
+	b := g.bucket(tx)
+	if b == nil {
+		return nil, fmt.Errorf("%w: generation %d of vectors is missing", ErrDamaged, no)
+	}
+	var j generationJSON
+	if err := json.Unmarshal(b.Get(keyModel), &j); err != nil {
+		return nil, fmt.Errorf("%w: generation %d of vectors: %v", ErrDamaged, no, err)
+	}
+	var mean []float32
+	if len(j.Mean) > 0 {
+		mean, g.fixed = vec.FloatsOf(j.Mean), true
+	}
+	for _, n := range generationBuckets {
+		if b.Bucket(n) == nil {
+			return nil, fmt.Errorf("%w: bucket %s of generation %d is missing", ErrDamaged, n, no)
+		}
+	}
+	var err error
+	if g.codec, err = vec.NewCodec(j.Dim, j.Seed, mean); err != nil {
+		return nil, fmt.Errorf("%w: generation %d of vectors: %v", ErrDamaged, no, err)
+	}
+	g.model = j.Model
+	return g, nil
+}
+
+// Store is an open memory file. It is safe for concurrent use.
+//
+// One goroutine writes; it owns the state below state. mu guards what readers take: cur and closed.
+type Store struct {
+	path  string
+	emb   Embedder
+	now   func() time.Time
+	cache vectorCache
+
+	ops    chan *op
+	closes chan struct{}
+	done   chan struct{}
+	old    sync.WaitGroup // files that were compacted away and still have readers
+
+	mu     sync.Mutex
+	cur    *snapshot
+	closed bool
+
+	state state
+}
+
+// state is what the writer knows; a snapshot is made from it after each commit.
+type state struct {
+	db    *handle
+	count counters
+	gen   *generation
+	segs  []*segment
+	tail  *tail
+	codes *arena
+}
+
+// handle is an open file, closed when the store and the last snapshot of it are.
+type handle struct {
+	db *bolt.DB
+	wg sync.WaitGroup // snapshots
+}
+
+// Open opens the store at path, or makes one. It checks what it needs: that the file is this program's and version's, that
+// no other process has it, and that its pages hold together.
+func Open(path string, o Options) (*Store, error) {
+	s := &Store{path: path, emb: o.Embedder, now: o.Now, ops: make(chan *op, 256), closes: make(chan struct{}), done: make(chan struct{})}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	db, err := openFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("open memory %s: %w", path, err)
+	}
+	s.state.db = &handle{db: db}
+	if err := s.state.load(); err != nil {
+		db.Close()
+		return nil, fmt.Errorf("open memory %s: %w", path, err)
+	}
+	if err := s.publish(); err != nil {
+		db.Close()
+		return nil, fmt.Errorf("open memory %s: %w", path, err)
+	}
+	go s.write()
+	return s, nil
+}
+
+// openFile opens or makes a file with its buckets.
+func openFile(path string) (db *bolt.DB, err error) {
+	// bbolt panics on some broken pages.
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("%w: %v", ErrDamaged, r)
+		}
+	}()
+	if st, err := os.Stat(path); err == nil && st.Size() > 0 && st.Size() < 8192 {
+		return nil, fmt.Errorf("%w: %d bytes", ErrVersion, st.Size())
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, err
+	}
+	db, err = bolt.Open(path, 0o600, &bolt.Options{
+		Timeout: 100 * time.Millisecond, FreelistType: bolt.FreelistMapType, InitialMmapSize: mapBytes, MaxSize: mapBytes,
+	})
+	switch {
+	case errors.Is(err, bolterrors.ErrTimeout):
+		return nil, ErrLocked
+	case errors.Is(err, bolterrors.ErrInvalid), errors.Is(err, bolterrors.ErrVersionMismatch):
+		return nil, fmt.Errorf("%w: %v", ErrVersion, err)
+	case errors.Is(err, bolterrors.ErrChecksum):
+		return nil, fmt.Errorf("%w: %v", ErrDamaged, err)
+	case err != nil:
+		return nil, err
+	}
+	db.AllocSize = 4 << 20
+	defer func() {
+		if err != nil {
+			db.Close()
+		}
+	}()
+	var found []byte
+	err = db.View(func(tx *bolt.Tx) error {
+		n := 0
+		if err := tx.ForEach(func([]byte, *bolt.Bucket) error { n++; return nil }); err != nil {
+			return err
+		}
+		if n == 0 {
+			return nil
+		}
+		found = []byte("another program's file")
+		if b := tx.Bucket(bucketMeta); b != nil && b.Get(keyFormat) != nil {
+			found = append([]byte(nil), b.Get(keyFormat)...)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if found != nil {
+		if string(found) != format {
+			return nil, fmt.Errorf("%w: found %.40q, want %q", ErrVersion, found, format)
+		}
+		return db, nil
+	}
+	err = db.Update(func(tx *bolt.Tx) error {
+		for _, n := range topBuckets {
+			if _, err := tx.CreateBucket(n); err != nil {
+				return err
+			}
+		}
+		if err := tx.Bucket(bucketMeta).Put(keyFormat, []byte(format)); err != nil {
+			return err
+		}
+		return putCounters(tx, counters{NextID: 1, NextSeg: 1})
+	})
+	return db, err
+}
+
+func putCounters(tx *bolt.Tx, c counters) error {
+	v, err := json.Marshal(c)
+	if err != nil {
+		return err
+	}
+	return tx.Bucket(bucketMeta).Put(keyState, v)
+}
+
+// load reads the state of a file.
+func (st *state) load() (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("%w: %v", ErrDamaged, r)
+		}
+	}()
+	return st.db.db.View(func(tx *bolt.Tx) error {
+		for _, n := range topBuckets {
+			if tx.Bucket(n) == nil {
+				return fmt.Errorf("%w: bucket %s is missing", ErrDamaged, n)
+			}
+		}
+		if err := json.Unmarshal(tx.Bucket(bucketMeta).Get(keyState), &st.count); err != nil {
+			return fmt.Errorf("%w: counters: %v", ErrDamaged, err)
+		}
+		st.gen = nil
+		if st.count.Generation > 0 {
+			var err error
+			if st.gen, err = readGeneration(tx, st.count.Generation); err != nil {
+				return err
+			}
+		}
+		if err := st.readSegments(tx); err != nil {
+			return err
+		}
+		return st.readTail(tx)
+	})
+}
+
+// readSegments views all segments anew, as writing one moves others' pages.
+func (st *state) readSegments(tx *bolt.Tx) error {
+	old := map[uint32]*segment{}
+	for _, s := range st.segs {
+		old[s.no] = s
+	}
+	var nos []uint32
+	size := 0
+	c := tx.Bucket(bucketRows).Cursor()
+	for k, v := c.First(); k != nil; k, v = c.Next() {
+		no := binary.BigEndian.Uint32(k)
+		nos = append(nos, no)
+		if st.gen == nil || old[no] != nil {
+			continue
+		}
+		if b := st.gen.bucket(tx).Bucket(bucketBits).Get(k); b != nil {
+			size += len(b) + 64
+			willNeed(b)
+		}
+		willNeed(v)
+	}
+	if st.codes == nil || st.codes.used+size > len(st.codes.b) {
+		st.codes = newArena(max(size, 1))
+	}
+	segs := make([]*segment, 0, len(nos))
+	for _, no := range nos {
+		s, err := readSegment(tx, no, st.gen, old[no], st.codes)
+		if err != nil {
+			return err
+		}
+		segs = append(segs, s)
+	}
+	st.segs = segs
+	return nil
+}
+
+// sealed is the last id in a segment.
+func (st *state) sealed() ID {
+	if len(st.segs) == 0 {
+		return 0
+	}
+	s := st.segs[len(st.segs)-1]
+	return s.id(s.rows - 1)
+}
+
+// readTail collects the items after the last segment.
+func (st *state) readTail(tx *bolt.Tx) error {
+	st.tail = newTail(st.gen)
+	rows, err := st.tailRows(tx)
+	if err != nil {
+		return err
+	}
+	for _, r := range rows {
+		st.tail.add(r)
+	}
+	return nil
+}
+
+// tailRows reads the unsealed items and their vectors. A record that is damaged is passed over: Get and Check name it.
+func (st *state) tailRows(tx *bolt.Tx) ([]row, error) {
+	var rows []row
+	c := tx.Bucket(bucketItems).Cursor()
+	for k, v := c.Seek(idKey(st.sealed() + 1)); k != nil; k, v = c.Next() {
+		it, err := decodeItem(v, ID(binary.BigEndian.Uint64(k)))
+		if err != nil {
+			continue
+		}
+		r := row{item: it}
+		if st.gen != nil {
+			if r.vec, err = decodeVector(st.gen.bucket(tx).Bucket(bucketTail).Get(k), st.gen.codec.Dim()); err != nil {
+				r.vec = nil
+			}
+		}
+		rows = append(rows, r)
+	}
+	return rows, nil
+}
+
+func idKey(id ID) []byte { return binary.BigEndian.AppendUint64(nil, uint64(id)) }
+
+// encodeVector is the value of an unsealed vector.
+func encodeVector(v []float32) []byte {
+	b := make([]byte, headBytes+4*len(v))
+	copy(b[headBytes:], vec.BytesOf(v))
+	putHead(b, 1, len(v))
+	return b
+}
+
+// decodeVector reads it; nil is no vector.
+func decodeVector(b []byte, dim int) ([]float32, error) {
+	if b == nil {
+		return nil, nil
+	}
+	if len(b) != headBytes+4*dim || !wholeValue(b) {
+		return nil, errRecord
+	}
+	return append([]float32(nil), vec.FloatsOf(b[headBytes:])...), nil
+}
+
+// Close waits for writes under way, and for readers, and closes the file.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return nil
+	}
+	s.closed = true
+	s.mu.Unlock()
+	close(s.closes)
+	<-s.done
+	s.mu.Lock()
+	last := s.cur
+	s.cur = nil
+	s.mu.Unlock()
+	last.release()
+	s.state.db.wg.Wait()
+	s.old.Wait()
+	return s.state.db.db.Close()
+}
+
+// snapshot is the store at one moment. Its mapped memory holds until release.
+type snapshot struct {
+	h     *handle
+	tx    *bolt.Tx
+	items *bolt.Bucket
+	meta  *bolt.Bucket
+	ask   *bolt.Bucket
+	gen   *generation
+	segs  []*segment
+	tail  tailView
+	views []vec.Segment // of segs and tail, in order; those without vectors are empty
+	rows  int
+	words int // in all rows
+
+	mu   sync.Mutex
+	refs int
+}
+
+// publish makes the state visible.
+func (s *Store) publish() error {
+	tx, err := s.state.db.db.Begin(false)
+	if err != nil {
+		return err
+	}
+	n := &snapshot{h: s.state.db, tx: tx, items: tx.Bucket(bucketItems), meta: tx.Bucket(bucketMeta), ask: tx.Bucket(bucketAsk), gen: s.state.gen, segs: s.state.segs, refs: 1}
+	n.tail = s.state.tail.view()
+	n.views = make([]vec.Segment, 0, len(n.segs)+1)
+	for _, g := range n.segs {
+		var v vec.Segment
+		if g.vec != nil && !g.vec.broken {
+			v = g.vec.view
+		}
+		n.views = append(n.views, v)
+		n.rows += g.rows
+		n.words += g.words
+	}
+	n.views = append(n.views, n.tail.vecs)
+	n.rows += n.tail.rows
+	n.words += n.tail.words
+	n.h.wg.Add(1)
+	s.mu.Lock()
+	old := s.cur
+	s.cur = n
+	s.mu.Unlock()
+	if old != nil {
+		old.release()
+	}
+	return nil
+}
+
+// view takes the current snapshot; the caller releases it.
+func (s *Store) view() (*snapshot, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed || s.cur == nil {
+		return nil, ErrClosed
+	}
+	s.cur.mu.Lock()
+	s.cur.refs++
+	s.cur.mu.Unlock()
+	return s.cur, nil
+}
+
+func (n *snapshot) release() {
+	n.mu.Lock()
+	n.refs--
+	last := n.refs == 0
+	n.mu.Unlock()
+	if last {
+		// A read transaction's rollback only fails when it was rolled back already.
+		_ = n.tx.Rollback()
+		n.h.wg.Done()
+	}
+}
+
+// item reads an item of the snapshot.
+func (n *snapshot) item(id ID) (*Item, error) {
+	v := n.items.Get(idKey(id))
+	if v == nil {
+		return nil, fmt.Errorf("%s: %w", id, ErrNotFound)
+	}
+	it, err := decodeItem(v, id)
+	if err != nil {
+		return nil, &CorruptError{What: "memory " + id.String()}
+	}
+	return it, nil
+}
+
+// Get returns one item, without its vector.
+func (s *Store) Get(id ID) (*Item, error) {
+	n, err := s.view()
+	if err != nil {
+		return nil, err
+	}
+	defer n.release()
+	return n.item(id)
+}

@@ -1,0 +1,528 @@
+package memory
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	bolt "go.etcd.io/bbolt"
+
+	"agentd/memory/vec"
+)
+
+// op is one caller's part of a commit.
+type op struct {
+	apply func(*batch) error // may run again, if another op of the commit failed
+	alone bool               // runs without others, and without a transaction: it makes its own
+	done  chan error
+}
+
+// batch is a write transaction and what it will change in the state.
+type batch struct {
+	tx    *bolt.Tx
+	st    *state
+	count counters
+	gen   *generation
+	rows  []row       // new ones, ids ascending
+	live  map[ID]bool // of older rows: whether searches may see them
+	drop  map[ID]bool // forgotten rows of the tail
+	seal  bool        // seal what fills a segment, even if it is not new
+	rest  bool        // seal also what does not fill one
+}
+
+// do hands an op to the writer and waits until it is durable.
+func (s *Store) do(ctx context.Context, o *op) error {
+	o.done = make(chan error, 1)
+	select {
+	case s.ops <- o:
+	case <-s.closes:
+		return ErrClosed
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	// From here on the op may happen, so its outcome is waited for.
+	select {
+	case err := <-o.done:
+		return err
+	case <-s.done:
+		select {
+		case err := <-o.done:
+			return err
+		default:
+			return ErrClosed
+		}
+	}
+}
+
+// maxOps is how many ops share a commit at most.
+const maxOps = 1024
+
+// write is the writer: it takes all that waits, commits it at once, and answers.
+func (s *Store) write() {
+	defer close(s.done)
+	for {
+		var first *op
+		select {
+		case first = <-s.ops:
+		case <-s.closes:
+			return
+		}
+		ops := []*op{first}
+		for more := true; more && !ops[len(ops)-1].alone && len(ops) < maxOps; {
+			select {
+			case o := <-s.ops:
+				ops = append(ops, o)
+			default:
+				more = false
+			}
+		}
+		if last := ops[len(ops)-1]; last.alone {
+			s.commit(ops[:len(ops)-1])
+			last.done <- last.apply(nil)
+		} else {
+			s.commit(ops)
+		}
+		for len(s.state.tail.ids) >= segmentRows {
+			seal := &op{apply: func(b *batch) error { b.seal = true; return nil }, done: make(chan error, 1)}
+			s.commit([]*op{seal})
+			if err := <-seal.done; err != nil {
+				break // the rows stay in the tail; the next write tries again
+			}
+		}
+	}
+}
+
+// commit applies ops in one transaction. An op that fails is taken out, and the others are applied anew.
+func (s *Store) commit(ops []*op) {
+	for len(ops) > 0 {
+		failed, err := s.try(ops)
+		if err == nil || failed < 0 {
+			for _, o := range ops {
+				o.done <- err
+			}
+			return
+		}
+		ops[failed].done <- err
+		ops = slices.Delete(slices.Clone(ops), failed, failed+1)
+	}
+}
+
+// try makes one transaction of ops. failed is the op that did not apply; -1 is the transaction itself.
+func (s *Store) try(ops []*op) (failed int, err error) {
+	tx, err := s.state.db.db.Begin(true)
+	if err != nil {
+		return -1, fmt.Errorf("write memory: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			// It is rolled back already if the commit failed.
+			_ = tx.Rollback()
+		}
+	}()
+	b := &batch{tx: tx, st: &s.state, count: s.state.count, gen: s.state.gen, live: map[ID]bool{}, drop: map[ID]bool{}}
+	for i, o := range ops {
+		if err := o.apply(b); err != nil {
+			return i, err
+		}
+	}
+	sealed, err := b.settle()
+	if err != nil {
+		return -1, fmt.Errorf("write memory: %w", err)
+	}
+	if err := tx.Commit(); err != nil {
+		return -1, fmt.Errorf("write memory: %w", err)
+	}
+	b.adopt(sealed)
+	if sealed {
+		if err := s.state.db.db.View(s.state.readSegments); err != nil {
+			return -1, fmt.Errorf("read what was sealed: %w", err)
+		}
+		if err := s.state.db.db.View(s.state.readTail); err != nil {
+			return -1, fmt.Errorf("read what was sealed: %w", err)
+		}
+	}
+	if err := s.publish(); err != nil {
+		return -1, fmt.Errorf("publish memory: %w", err)
+	}
+	return 0, nil
+}
+
+// settle writes what the ops collected: live bitmaps, segments if there are rows for one, and the unsealed vectors.
+func (b *batch) settle() (sealed bool, err error) {
+	if err := b.putLive(); err != nil {
+		return false, err
+	}
+	rows := b.rows
+	if total := len(b.st.tail.ids) + len(rows); b.seal || b.rest || (total >= segmentRows && len(rows) >= segmentRows/4) {
+		old, err := b.st.tailRows(b.tx)
+		if err != nil {
+			return false, err
+		}
+		// The items of new rows are in the bucket already.
+		n := len(old) - len(rows)
+		for i, r := range rows {
+			old[n+i].vec = r.vec
+		}
+		rows = old
+		for len(rows) >= segmentRows || b.rest && len(rows) > 0 {
+			take := min(segmentRows, len(rows))
+			if err := b.sealRows(rows[:take]); err != nil {
+				return false, err
+			}
+			rows, sealed = rows[take:], true
+		}
+	}
+	if b.gen != nil {
+		tail := b.gen.bucket(b.tx).Bucket(bucketTail)
+		for _, r := range rows {
+			if r.vec == nil {
+				continue
+			}
+			if err := tail.Put(idKey(r.item.ID), encodeVector(r.vec)); err != nil {
+				return false, err
+			}
+		}
+	}
+	return sealed, putCounters(b.tx, b.count)
+}
+
+// sealRows writes a segment of rows and takes their vectors out of the tail.
+func (b *batch) sealRows(rows []row) error {
+	if b.gen != nil {
+		if err := b.fix(rows); err != nil {
+			return err
+		}
+		tail := b.gen.bucket(b.tx).Bucket(bucketTail)
+		for _, r := range rows {
+			if err := tail.Delete(idKey(r.item.ID)); err != nil {
+				return err
+			}
+		}
+	}
+	no := b.count.NextSeg
+	b.count.NextSeg++
+	return writeSegment(b.tx, no, rows, b.gen)
+}
+
+// fix gives the generation's codec the mean of its first segment.
+func (b *batch) fix(rows []row) error {
+	if b.gen.fixed {
+		return nil
+	}
+	var all []float32
+	for _, r := range rows {
+		all = append(all, r.vec...)
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	g, err := b.gen.withMean(vec.Mean(all, b.gen.codec.Dim()))
+	if err != nil {
+		return err
+	}
+	b.gen = g
+	return g.put(b.tx)
+}
+
+func (g *generation) withMean(mean []float32) (*generation, error) {
+	c, err := vec.NewCodec(g.codec.Dim(), g.codec.Seed(), mean)
+	if err != nil {
+		return nil, err
+	}
+	return &generation{no: g.no, model: g.model, codec: c, fixed: true}, nil
+}
+
+// putLive writes the live bitmaps of segments whose rows changed.
+func (b *batch) putLive() error {
+	for _, s := range b.segsChanged() {
+		if err := b.tx.Bucket(bucketLive).Put(segKey(s.no, 0), encodeBitmap(s.live, s.rows)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// segsChanged are copies of the segments whose live rows the batch changes.
+func (b *batch) segsChanged() []*segment {
+	changed := map[uint32]bitmap{}
+	var out []*segment
+	for id, live := range b.live {
+		s, row, ok := b.st.locate(id)
+		if !ok {
+			continue
+		}
+		m := changed[s.no]
+		if m == nil {
+			m = slices.Clone(s.live)
+			changed[s.no] = m
+		}
+		if live {
+			m.set(row)
+		} else {
+			m.unset(row)
+		}
+	}
+	for _, s := range b.st.segs {
+		if m := changed[s.no]; m != nil {
+			out = append(out, s.withLive(m))
+		}
+	}
+	return out
+}
+
+// locate finds the segment and row of a sealed id.
+func (st *state) locate(id ID) (*segment, int, bool) {
+	i, _ := slices.BinarySearchFunc(st.segs, id, func(s *segment, id ID) int {
+		if s.id(s.rows-1) < id {
+			return -1
+		}
+		return 1
+	})
+	if i == len(st.segs) {
+		return nil, 0, false
+	}
+	row, ok := st.segs[i].find(id)
+	return st.segs[i], row, ok
+}
+
+// adopt makes the batch's changes in the state, once they are durable.
+func (b *batch) adopt(sealed bool) {
+	st := b.st
+	if changed := b.segsChanged(); len(changed) > 0 {
+		segs := slices.Clone(st.segs)
+		for _, s := range changed {
+			i := slices.IndexFunc(segs, func(o *segment) bool { return o.no == s.no })
+			segs[i] = s
+		}
+		st.segs = segs
+	}
+	st.count = b.count
+	if b.gen != nil && st.gen == nil && !sealed {
+		st.tail.setGeneration(b.gen)
+	}
+	st.gen = b.gen
+	if sealed {
+		return // the tail is read anew
+	}
+	if len(b.live) > 0 {
+		m := slices.Clone(st.tail.live)
+		for id, live := range b.live {
+			if row, ok := st.tail.find(id); ok && live {
+				m.set(row)
+			} else if ok {
+				m.unset(row)
+			}
+		}
+		st.tail.live = m
+	}
+	for _, r := range b.rows {
+		st.tail.add(r)
+	}
+}
+
+// get reads an item as the batch has it.
+func (b *batch) get(id ID) (*Item, error) {
+	v := b.tx.Bucket(bucketItems).Get(idKey(id))
+	if v == nil {
+		return nil, fmt.Errorf("%s: %w", id, ErrNotFound)
+	}
+	it, err := decodeItem(v, id)
+	if err != nil {
+		return nil, &CorruptError{What: "memory " + id.String()}
+	}
+	return it, nil
+}
+
+// update writes a changed item and lets searches see it or not.
+func (b *batch) update(it *Item) error {
+	for i := range b.rows {
+		if b.rows[i].item.ID == it.ID {
+			b.rows[i].item = it
+		}
+	}
+	b.live[it.ID] = it.recalled()
+	return b.put(it)
+}
+
+// put writes an item's record, and whether it waits for review.
+func (b *batch) put(it *Item) error {
+	key := idKey(it.ID)
+	ask := b.tx.Bucket(bucketAsk)
+	var err error
+	if it.State == Proposed {
+		err = ask.Put(key, nil)
+	} else if ask.Get(key) != nil {
+		err = ask.Delete(key)
+	}
+	if err != nil {
+		return err
+	}
+	items := b.tx.Bucket(bucketItems)
+	items.FillPercent = 0.9 // ids ascend
+	return items.Put(key, encodeItem(nil, it))
+}
+
+// insert gives an item its id and stores it.
+func (b *batch) insert(it *Item, v []float32) error {
+	it.ID = b.count.NextID
+	b.count.NextID++
+	b.count.Items++
+	for _, id := range it.Supersedes {
+		old, err := b.get(id)
+		if err != nil {
+			return fmt.Errorf("supersedes %w", err)
+		}
+		old.SupersededBy, old.Updated = it.ID, it.Created
+		if err := b.update(old); err != nil {
+			return err
+		}
+	}
+	for _, id := range it.Contradicts {
+		other, err := b.get(id)
+		if err != nil {
+			return fmt.Errorf("contradicts %w", err)
+		}
+		if !slices.Contains(other.Contradicts, it.ID) && len(other.Contradicts) < maxLinks {
+			other.Contradicts = append(other.Contradicts, it.ID)
+			if err := b.update(other); err != nil {
+				return err
+			}
+		}
+	}
+	if err := b.put(it); err != nil {
+		return err
+	}
+	b.rows = append(b.rows, row{it, v})
+	return nil
+}
+
+// model checks that vectors of a model and dimension fit the store's, and begins its first generation.
+func (b *batch) model(id string, dim int) error {
+	if b.gen != nil {
+		return b.gen.fits(id, dim)
+	}
+	g, err := firstGeneration(id, dim)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrItem, err)
+	}
+	b.count.Generation, b.gen = g.no, g
+	return g.put(b.tx)
+}
+
+func firstGeneration(model string, dim int) (*generation, error) {
+	c, err := vec.NewCodec(dim, 1, nil)
+	if err != nil {
+		return nil, err
+	}
+	return &generation{no: 1, model: model, codec: c}, nil
+}
+
+func (g *generation) fits(model string, dim int) error {
+	switch {
+	case g.model != model:
+		return fmt.Errorf("%w: the store's are of %q, these are of %q; migrate with reembed", ErrModel, g.model, model)
+	case dim != 0 && g.codec.Dim() != dim:
+		return fmt.Errorf("%w: the store's have %d values, these have %d", ErrModel, g.codec.Dim(), dim)
+	}
+	return nil
+}
+
+// maxBatch is how many items share one transaction at most.
+const maxBatch = 32768
+
+// Add stores items and returns their ids. It is durable when it returns: all of them, or none if there are at most 32768.
+// Items without a vector get the embedder's. An item's ID, Updated and SupersededBy are set by the store.
+func (s *Store) Add(ctx context.Context, items ...Item) ([]ID, error) {
+	now := s.now().UTC()
+	for i := range items {
+		if err := items[i].validate(); err != nil {
+			return nil, fmt.Errorf("add memory %d of %d: %w", i+1, len(items), err)
+		}
+	}
+	vectors, model, err := s.vectors(ctx, items)
+	if err != nil {
+		return nil, err
+	}
+	ids := make([]ID, 0, len(items))
+	for from := 0; from < len(items); from += maxBatch {
+		part := items[from:min(from+maxBatch, len(items))]
+		got := make([]ID, len(part))
+		err := s.do(ctx, &op{apply: func(b *batch) error {
+			for i := range part {
+				it := part[i]
+				it.Vector = nil
+				it.SupersededBy, it.Updated = 0, now
+				if it.Created.IsZero() {
+					it.Created = now
+				}
+				v := vectors[from+i]
+				if v != nil {
+					if err := b.model(model, len(v)); err != nil {
+						return fmt.Errorf("add memory %d of %d: %w", from+i+1, len(items), err)
+					}
+				}
+				if err := b.insert(&it, v); err != nil {
+					return fmt.Errorf("add memory %d of %d: %w", from+i+1, len(items), err)
+				}
+				got[i] = it.ID
+			}
+			return nil
+		}})
+		if err != nil {
+			return ids, err
+		}
+		ids = append(ids, got...)
+	}
+	return ids, nil
+}
+
+// givenModel is the model of vectors that come with their items, in a store without an embedder.
+const givenModel = "given"
+
+// vectors makes the items' unit vectors; those without one are embedded, if there is an embedder.
+func (s *Store) vectors(ctx context.Context, items []Item) ([][]float32, string, error) {
+	model := givenModel
+	if s.emb != nil {
+		model = s.emb.ID()
+	}
+	out := make([][]float32, len(items))
+	var texts []string
+	var at []int
+	for i := range items {
+		v := items[i].Vector
+		switch {
+		case v != nil:
+			if err := vec.Check(v, len(v)); err != nil {
+				return nil, "", fmt.Errorf("add memory %d of %d: %w: %w", i+1, len(items), ErrItem, err)
+			}
+			v = slices.Clone(v)
+			vec.Normalize(v)
+			out[i] = v
+		case s.emb != nil:
+			texts, at = append(texts, items[i].Text), append(at, i)
+		}
+	}
+	if len(texts) == 0 {
+		return out, model, nil
+	}
+	// Before the model is asked in vain.
+	n, err := s.view()
+	if err != nil {
+		return nil, "", err
+	}
+	g := n.gen
+	n.release()
+	if g != nil {
+		if err := g.fits(model, 0); err != nil {
+			return nil, "", err
+		}
+	}
+	made, err := s.cache.embed(ctx, s.emb, texts)
+	if err != nil {
+		return nil, "", fmt.Errorf("embed %d texts: %w", len(texts), err)
+	}
+	for i, v := range made {
+		out[at[i]] = v
+	}
+	return out, model, nil
+}
