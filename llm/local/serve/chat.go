@@ -69,7 +69,7 @@ func (s *Server) plan(req *chatRequest) (*generation, error) {
 	if err != nil {
 		return nil, invalid("messages", "%v", err)
 	}
-	g.prompt = s.chat.voc.tokenize(segs)
+	g.prompt = s.chat.voc.tokenize(append(segs, segment{g.lead, true}))
 	if len(g.prompt) >= s.cfg.Context {
 		return nil, &contextError{len(g.prompt), s.cfg.Context}
 	}
@@ -195,10 +195,11 @@ func (s *Server) planTools(req *chatRequest, g *generation) ([]tool, error) {
 		return nil, invalid("tool_choice", "tool_choice names %q, which is no tool of this request", name)
 	}
 	g.marker = callOpen
+	calls, err := gbnf.ToolCalls(offered, callOpen, callClose)
 	if choice == "required" {
-		g.grammar, err = gbnf.ToolCalls(offered, callOpen, callClose)
+		g.lead, g.grammar = callOpen, calls
 	} else {
-		g.after, err = gbnf.ToolCalls(offered, "", callClose)
+		g.after = calls
 		g.bare = func(text string) bool { return bareCall(text, offered) != "" }
 	}
 	if err != nil {

@@ -17,6 +17,7 @@ type generation struct {
 	grammar   string                  // holds the whole reply; "" is free
 	marker    string                  // text that begins a tool call; what follows isn't shown
 	after     string                  // grammar that holds what follows the marker, when grammar is empty
+	lead      string                  // what the prompt ends with and the reply begins with: the marker of a call that is required
 	bare      func(text string) bool  // reports that a reply without marker is a tool call
 	stop      []string                // texts that end the reply and aren't part of it
 	show      func(text string) error // pieces of valid UTF-8 as they are certain; an error ends the reply
@@ -123,6 +124,7 @@ func (e *engine) predict(ctx context.Context, s *slot, smp *sampler, g *generati
 		most = min(most, g.maxTokens)
 	}
 	text := &reply{stop: g.stop, marker: g.marker, show: g.show, bare: g.bare}
+	text.buf, text.marked = append(text.buf, g.lead...), g.lead != ""
 	defer func() { out.text = text.String() }()
 	eog := e.voc.eog
 	for {

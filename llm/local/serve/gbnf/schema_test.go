@@ -233,25 +233,22 @@ func TestToolCalls(t *testing.T) {
 		call(`{"name": "shell", "arguments": {}}`),
 		call(`{"name": "none", "arguments": {}}`) + "x",
 	}
-	for _, prefix := range []string{open, ""} {
-		text, err := gbnf.ToolCalls(tools, prefix, end)
-		if err != nil {
-			t.Fatal(err)
+	text, err := gbnf.ToolCalls(tools, open, end)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := parseGrammar(text)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	for _, v := range good {
+		if v = strings.TrimPrefix(v, open); !g.matches(v) {
+			t.Errorf("refuses %q\n%s", v, text)
 		}
-		g, err := parseGrammar(text)
-		if err != nil {
-			t.Fatalf("%v\n%s", err, text)
-		}
-		cut := len(open) - len(prefix)
-		for _, v := range good {
-			if !g.matches(v[cut:]) {
-				t.Errorf("open %q refuses %q\n%s", prefix, v[cut:], text)
-			}
-		}
-		for _, v := range bad {
-			if len(v) >= cut && g.matches(v[cut:]) {
-				t.Errorf("open %q admits %q", prefix, v[cut:])
-			}
+	}
+	for _, v := range bad {
+		if v = strings.TrimPrefix(v, open); g.matches(v) {
+			t.Errorf("admits %q", v)
 		}
 	}
 }

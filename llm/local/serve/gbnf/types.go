@@ -267,8 +267,8 @@ type Tool struct {
 }
 
 // ToolCalls returns a grammar of one or more calls in Qwen's form: each a JSON object with name and arguments between
-// the texts open and close. With an empty open it starts behind the first one's. A schema with a keyword that no
-// grammar is made of holds its arguments to some object.
+// the texts open and close. It starts behind the first open. A schema with a keyword that no grammar is made of holds
+// its arguments to some object.
 func ToolCalls(tools []Tool, open, close string) (string, error) {
 	w := newWriter()
 	w.use("space")
@@ -294,15 +294,6 @@ func ToolCalls(tools []Tool, open, close string) (string, error) {
 			quote(`"name":`), quote(string(name)), quote(`"arguments":`), args))
 	}
 	call := w.add(`"{" space (` + strings.Join(alts, " | ") + `) space "}"`)
-	again := cmpOr(open, "<tool_call>")
-	w.rules["root"] = fmt.Sprintf(`%s"\n" %s "\n" %s ("\n" %s "\n" %s "\n" %s){0,7}`,
-		optional(open), call, quote(close), quote(again), call, quote(close))
+	w.rules["root"] = fmt.Sprintf(`"\n" %s "\n" %s ("\n" %s "\n" %s "\n" %s){0,7}`, call, quote(close), quote(open), call, quote(close))
 	return w.String(), nil
-}
-
-func optional(s string) string {
-	if s == "" {
-		return ""
-	}
-	return quote(s) + " "
 }
