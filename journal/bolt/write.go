@@ -125,19 +125,25 @@ func (w *writer) loop() {
 }
 
 // gather yields, for a fraction of a sync's time, to the callers whose last requests were just answered together: they
-// are about to ask again. A lone caller is never waited for.
+// are about to ask again, and with those that asked meanwhile make one transaction instead of two that take turns. A lone
+// caller is never waited for.
 func (w *writer) gather(last int) {
 	if last < 2 {
 		return
 	}
-	for end := time.Now().Add(200 * time.Microsecond); time.Now().Before(end); runtime.Gosched() {
-		w.mu.Lock()
-		n := len(w.pending)
-		w.mu.Unlock()
-		if n >= last {
-			return
-		}
+	waiting := w.waiting()
+	for end := time.Now().Add(gatherTime); w.waiting() < waiting+last && time.Now().Before(end); {
+		runtime.Gosched()
 	}
+}
+
+// gatherTime bounds what a group's next transaction waits for its members.
+const gatherTime = 200 * time.Microsecond
+
+func (w *writer) waiting() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.pending)
 }
 
 // maxBatch bounds a transaction.
