@@ -56,6 +56,7 @@ func (b *Box) Close() error {
 	if n, ok := b.launcher.(*native); ok {
 		n.templates.close()
 		n.idmaps.close()
+		n.nursery.close()
 	}
 	return nil
 }
@@ -64,9 +65,9 @@ func (b *Box) Close() error {
 func (b *Box) Report() Report { return b.rep }
 
 func newNative(program string) (*native, error) {
-	n := &native{program: program, uid: uint32(os.Getuid()), gid: uint32(os.Getgid()), abi: landlockABI()}
+	n := &native{nursery: &nursery{program: program}, uid: uint32(os.Getuid()), gid: uint32(os.Getgid()), abi: landlockABI()}
 	if program == "" {
-		n.program = "/proc/self/exe"
+		n.nursery.program = "/proc/self/exe"
 	}
 	if os.Geteuid() == 0 {
 		n.root = true

@@ -19,21 +19,13 @@ type launcher interface {
 	launch(pl *plan) (*initProc, *boxinit.Spec, []*os.File, error)
 }
 
-// initProc is a started init.
-type initProc struct {
-	proc *os.Process
-	ctl  int
-	log  *os.File
-}
-
 // cell is a box that is built and waits for its program.
 type cell struct {
 	key       string
 	plan      *plan
 	level     Level
-	proc      *os.Process
+	init      *initProc
 	ctl       *channel
-	log       *os.File
 	procFS    *os.File // the box's /proc, for the supervisor
 	scratch   *os.File
 	listeners []*os.File
@@ -67,8 +59,7 @@ func (b *Box) build(ctx context.Context, pl *plan, key string) (*cell, error) {
 		release()
 		return nil, err
 	}
-	c := &cell{key: key, plan: pl, level: b.launcher.level(), proc: ip.proc, log: ip.log, release: release}
-	c.reap = sync.OnceFunc(func() { c.proc.Wait() })
+	c := &cell{key: key, plan: pl, level: b.launcher.level(), init: ip, release: release}
 	if c.ctl, err = openChannel(ip.ctl); err != nil {
 		c.end()
 		return nil, err
@@ -77,7 +68,7 @@ func (b *Box) build(ctx context.Context, pl *plan, key string) (*cell, error) {
 		err := error(nil)
 		if c.group, err = b.groups.get(pl.limits); err == nil {
 			c.ooms = c.group.oom()
-			err = c.group.add(c.proc.Pid)
+			err = c.group.add(c.init.pid)
 		}
 		if err != nil {
 			c.end()
@@ -87,7 +78,7 @@ func (b *Box) build(ctx context.Context, pl *plan, key string) (*cell, error) {
 	if b.opts.FailSetup {
 		spec.Steps |= boxinit.StepFailAtEnd
 	}
-	stop := context.AfterFunc(ctx, func() { c.proc.Kill() })
+	stop := context.AfterFunc(ctx, func() { c.init.kill() })
 	defer stop()
 	c.ctl.SetDeadline(time.Now().Add(setupTimeout))
 	if err := c.setup(spec, mounts); err != nil {
@@ -135,10 +126,10 @@ func (c *cell) setup(spec *boxinit.Spec, mounts []*os.File) error {
 
 // setupError adds what the init wrote before it died.
 func (c *cell) setupError(err error) error {
-	c.proc.Kill()
-	c.reap()
+	c.init.kill()
+	c.init.wait()
 	var buf [2048]byte
-	n, _ := c.log.ReadAt(buf[:], 0)
+	n, _ := c.init.log.ReadAt(buf[:], 0)
 	if text := bytes.TrimSpace(buf[:n]); len(text) > 0 {
 		return fmt.Errorf("set the box up: the init ended: %s", text)
 	}
@@ -148,12 +139,13 @@ func (c *cell) setupError(err error) error {
 // end kills the box and gives back what it held. It waits until the kernel has ended every process of it.
 func (c *cell) end() {
 	c.once.Do(func() {
-		c.proc.Kill()
+		c.init.kill()
 		if c.ctl != nil {
 			c.ctl.Close()
 		}
-		c.reap()
+		c.init.wait()
 		c.close()
+		c.init.close()
 	})
 }
 
@@ -162,12 +154,12 @@ func (c *cell) leave(group *sync.WaitGroup) {
 	c.once.Do(func() {
 		c.ctl.Close()
 		c.close()
-		group.Go(c.reap)
+		group.Go(func() { c.init.wait(); c.init.close() })
 	})
 }
 
 func (c *cell) close() {
-	for _, f := range append([]*os.File{c.log, c.procFS, c.scratch}, c.listeners...) {
+	for _, f := range append([]*os.File{c.procFS, c.scratch}, c.listeners...) {
 		if f != nil {
 			f.Close()
 		}

@@ -7,7 +7,6 @@ import (
 	"path"
 	"strings"
 	"sync"
-	"syscall"
 
 	"agentd/sandbox/boxinit"
 
@@ -16,7 +15,7 @@ import (
 
 // native builds boxes from namespaces, with the running program as their init.
 type native struct {
-	program string // executed in the box; /proc/self/exe unless a test says otherwise
+	nursery *nursery
 	uid     uint32 // of the box on the host; the caller's own, or a free one when the daemon is root
 	gid     uint32
 	root    bool // the daemon is root: ids are mapped by idmapped mounts
@@ -25,16 +24,6 @@ type native struct {
 
 	templates *templates // nil: every box builds its whole view
 }
-
-// The capabilities that a box's init keeps across the exec, until the view is built.
-const (
-	capDacOverride = 1
-	capSetpcap     = 8
-	capNetBind     = 10
-	capNetAdmin    = 12
-	capSysChroot   = 18
-	capSysAdmin    = 21
-)
 
 // spec turns a plan into what a box's init is told, and the mounts that only the daemon can open.
 func (n *native) spec(pl *plan) (*boxinit.Spec, []*os.File, error) {
@@ -111,7 +100,7 @@ func (n *native) detach(src source) (*os.File, error) {
 		f.Close()
 		return nil, fmt.Errorf("show %s in the box: %w", src.host, err)
 	}
-	ns, err := n.idmaps.get(n.program, st.Uid, st.Gid, n.uid, n.gid)
+	ns, err := n.idmaps.get(n.nursery, st.Uid, st.Gid, n.uid, n.gid)
 	if err != nil {
 		f.Close()
 		return nil, err
@@ -145,62 +134,18 @@ func (n *native) launch(pl *plan) (*initProc, *boxinit.Spec, []*os.File, error) 
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	ip, err := startInit(n.program, boxinit.RoleBox, n.attr(unix.CLONE_NEWPID|unix.CLONE_NEWNET|unix.CLONE_NEWIPC|unix.CLONE_NEWUTS|unix.CLONE_NEWCGROUP))
+	ip, err := n.nursery.start(n.birth(unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWCGROUP))
 	return ip, spec, mounts, err
 }
 
-// attr starts a process in a user and a mount namespace of its own, and others that flags name.
-func (n *native) attr(flags uintptr) *syscall.SysProcAttr {
-	attr := &syscall.SysProcAttr{
-		Cloneflags:  flags | unix.CLONE_NEWUSER | unix.CLONE_NEWNS,
-		UidMappings: []syscall.SysProcIDMap{{ContainerID: boxUID, HostID: int(n.uid), Size: 1}},
-		GidMappings: []syscall.SysProcIDMap{{ContainerID: boxUID, HostID: int(n.gid), Size: 1}},
-		AmbientCaps: []uintptr{capSysAdmin, capNetAdmin, capSetpcap, capSysChroot, capDacOverride, capNetBind},
-		Setsid:      true,
+// birth is an init in a user and a mount namespace of its own, and others that flags name.
+func (n *native) birth(flags uint64) boxinit.Birth {
+	return boxinit.Birth{
+		Role: boxinit.RoleBox, Flags: flags | unix.CLONE_NEWUSER | unix.CLONE_NEWNS,
+		UID: boxUID, HostUID: uint64(n.uid), GID: boxUID, HostGID: uint64(n.gid),
+		SetGroups: n.root, Become: n.root, Caps: true,
 	}
-	if n.root {
-		attr.GidMappingsEnableSetgroups = true
-		attr.Credential = &syscall.Credential{Uid: boxUID, Gid: boxUID}
-	}
-	return attr
 }
-
-// startInit executes program as a box's init, and returns the daemon's end of its control socket and what it wrote
-// to its standard error.
-func startInit(program, role string, attr *syscall.SysProcAttr) (*initProc, error) {
-	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return nil, fmt.Errorf("make control socket: %w", err)
-	}
-	theirs := os.NewFile(uintptr(pair[1]), "box control")
-	defer theirs.Close()
-	log, err := unix.MemfdCreate("box", unix.MFD_CLOEXEC)
-	if err != nil {
-		unix.Close(pair[0])
-		return nil, fmt.Errorf("make log: %w", err)
-	}
-	logFile := os.NewFile(uintptr(log), "box log")
-	null, err := devNull()
-	if err != nil {
-		logFile.Close()
-		unix.Close(pair[0])
-		return nil, err
-	}
-	proc, err := os.StartProcess(program, []string{"agentd-box"}, &os.ProcAttr{
-		Dir:   "/",
-		Env:   []string{boxinit.Marker + "=" + role, "GOGC=off", "GOMEMLIMIT=24MiB", "GOMAXPROCS=1", "GOTRACEBACK=single", "GODEBUG=containermaxprocs=0,updatemaxprocs=0"},
-		Files: []*os.File{null, null, logFile, theirs},
-		Sys:   attr,
-	})
-	if err != nil {
-		logFile.Close()
-		unix.Close(pair[0])
-		return nil, fmt.Errorf("start the box's init: %w", err)
-	}
-	return &initProc{proc: proc, ctl: pair[0], log: logFile}, nil
-}
-
-var devNull = sync.OnceValues(func() (*os.File, error) { return os.OpenFile(os.DevNull, os.O_RDWR, 0) })
 
 // idmaps keeps user namespaces that map the owner of a workspace to the box's user. The kernel keeps the mapping of a
 // mount by such a namespace; nobody lives in it.
@@ -209,27 +154,24 @@ type idmaps struct {
 	open map[[2]uint32]*os.File
 }
 
-func (m *idmaps) get(program string, uid, gid, toUID, toGID uint32) (*os.File, error) {
+func (m *idmaps) get(n *nursery, uid, gid, toUID, toGID uint32) (*os.File, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	key := [2]uint32{uid, gid}
 	if f := m.open[key]; f != nil {
 		return f, nil
 	}
-	ip, err := startInit(program, boxinit.RoleHold, &syscall.SysProcAttr{
-		Cloneflags:                 unix.CLONE_NEWUSER,
-		UidMappings:                []syscall.SysProcIDMap{{ContainerID: int(uid), HostID: int(toUID), Size: 1}},
-		GidMappings:                []syscall.SysProcIDMap{{ContainerID: int(gid), HostID: int(toGID), Size: 1}},
-		GidMappingsEnableSetgroups: true,
-	})
+	ip, err := n.start(boxinit.Birth{Role: boxinit.RoleHold, Flags: unix.CLONE_NEWUSER,
+		UID: uint64(uid), HostUID: uint64(toUID), GID: uint64(gid), HostGID: uint64(toGID), SetGroups: true})
 	if err != nil {
 		return nil, fmt.Errorf("map owner %d:%d: %w", uid, gid, err)
 	}
-	f, err := os.Open(fmt.Sprintf("/proc/%d/ns/user", ip.proc.Pid))
+	f, err := os.Open(fmt.Sprintf("/proc/%d/ns/user", ip.pid))
 	unix.Close(ip.ctl)
 	ip.log.Close()
-	ip.proc.Kill()
-	ip.proc.Wait()
+	ip.kill()
+	ip.wait()
+	ip.pidfd.Close()
 	if err != nil {
 		return nil, fmt.Errorf("map owner %d:%d: %w", uid, gid, err)
 	}

@@ -51,9 +51,6 @@ func kernel() string {
 // pick takes the first backend whose box holds when tried. Nothing is concluded from a feature's mere presence.
 func (b *Box) pick() error {
 	groups, why := openCgroups()
-	if os.Getenv("NOCG") != "" {
-		groups = nil
-	}
 	b.groups = groups
 	var tried []string
 	for _, c := range b.candidates() {

@@ -245,7 +245,7 @@ func (p *Proc) kill(why Reason, detail string) {
 		p.killed, p.detail = why, detail
 	}
 	p.mu.Unlock()
-	p.cell.proc.Kill()
+	p.cell.init.kill()
 }
 
 // Kill ends the command and all that it started. Wait then says "cancelled".
@@ -294,8 +294,8 @@ func (p *Proc) wait(cancel func()) {
 	p.timer.Stop()
 	wall := time.Since(p.started)
 	if exit == nil { // killed, or the init died: wait until the kernel has ended all of the box
-		p.cell.proc.Kill()
-		p.cell.reap()
+		p.cell.init.kill()
+		p.cell.init.wait()
 	}
 	p.drain()
 	cancel()

@@ -2,8 +2,6 @@ package sandbox
 
 import (
 	"context"
-
-	"golang.org/x/sys/unix"
 )
 
 // spare is a box that is being prepared, or is ready.
@@ -94,7 +92,7 @@ func (b *Box) take(ctx context.Context, pl *plan, key string) (*cell, error) {
 	if s != nil {
 		select {
 		case <-s.done:
-			if s.err == nil && s.cell.alive() {
+			if s.err == nil && s.cell.init.alive() {
 				return s.cell, nil
 			}
 			s.drop()
@@ -104,11 +102,4 @@ func (b *Box) take(ctx context.Context, pl *plan, key string) (*cell, error) {
 		}
 	}
 	return b.build(ctx, pl, key)
-}
-
-// alive says whether the box's init still runs.
-func (c *cell) alive() bool {
-	var info unix.Siginfo
-	err := unix.Waitid(unix.P_PID, c.proc.Pid, &info, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil)
-	return err == nil && info.Signo == 0
 }

@@ -27,9 +27,8 @@ type templates struct {
 
 // template is a process that holds a view.
 type template struct {
-	proc *os.Process
+	init *initProc
 	ctl  *channel
-	log  *os.File
 	used int
 }
 
@@ -76,18 +75,16 @@ func (t *templates) build(pl *plan) (*template, error) {
 		return nil, err
 	}
 	defer closeAll(mounts)
-	ip, err := startInit(n.program, boxinit.RoleBox, n.attr(0))
+	ip, err := n.nursery.start(n.birth(0))
 	if err != nil {
 		return nil, err
 	}
-	tm := &template{proc: ip.proc, log: ip.log}
+	tm := &template{init: ip}
 	if tm.ctl, err = openChannel(ip.ctl); err != nil {
-		ip.proc.Kill()
-		ip.proc.Wait()
-		ip.log.Close()
+		ip.end()
 		return nil, err
 	}
-	c := &cell{proc: ip.proc, ctl: tm.ctl, log: ip.log, reap: func() {}}
+	c := &cell{init: ip, ctl: tm.ctl}
 	tm.ctl.SetDeadline(time.Now().Add(setupTimeout))
 	if err := c.setup(spec, mounts); err != nil {
 		tm.end()
@@ -113,10 +110,8 @@ func (tm *template) copy() (*os.File, error) {
 }
 
 func (tm *template) end() {
-	tm.proc.Kill()
-	tm.proc.Wait()
 	tm.ctl.Close()
-	tm.log.Close()
+	tm.init.end()
 }
 
 func (t *templates) drop(key string) {

@@ -26,6 +26,8 @@ func init() {
 	case RoleHold:
 		var b [1]byte
 		syscall.Read(control, b[:])
+	case RoleNursery:
+		nurse()
 	case RoleBox:
 		serve()
 	}

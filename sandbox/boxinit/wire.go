@@ -15,8 +15,9 @@ const Marker = "AGENTD_BOXINIT"
 
 // The roles that the marker's value names.
 const (
-	RoleBox  = "box"  // become a box's init
-	RoleHold = "hold" // hold a user namespace open until descriptor 3 closes
+	RoleBox     = "box"     // become a box's init
+	RoleNursery = "nursery" // start inits for the daemon
+	RoleHold    = "hold"    // hold a user namespace open until descriptor 3 closes
 )
 
 // Kind is what an Op does.
@@ -107,6 +108,7 @@ const (
 	FrameStarted = 'P' // init to daemon: the payload runs; the terminal's master, if any
 	FrameMissing = 'M' // init to daemon: the program can't be started
 	FrameExit    = 'Z' // init to daemon: the payload ended and nothing else is left in the box
+	FrameBirth   = 'B' // nursery: start an init; its pid and pidfd
 	FrameTree    = 'T' // both ways: a copy of the template
 	FrameConn    = 'C' // init to daemon: answer to a dial
 )
