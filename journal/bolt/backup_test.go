@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -177,10 +178,8 @@ func TestCompact(t *testing.T) {
 			if _, _, err := st.Create(ctx, runID(i), fmt.Sprint("key", i), journaltest.Started("a")); err != nil {
 				t.Fatal(err)
 			}
-			for n := 2; n < 12; n++ {
-				if _, err := st.Append(ctx, runID(i), journal.Seq(n-1), journal.MessageSent{Text: text}); err != nil {
-					t.Fatal(err)
-				}
+			if _, err := st.Append(ctx, runID(i), 1, slices.Repeat([]journal.Event{journal.MessageSent{Text: text}}, 10)...); err != nil {
+				t.Fatal(err)
 			}
 		}
 		for i := range 18 {

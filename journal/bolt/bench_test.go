@@ -131,7 +131,7 @@ func BenchmarkManyRuns(b *testing.B) {
 func TestManyRuns(t *testing.T) {
 	dir := t.TempDir()
 	st := open(t, dir)
-	fill(t, st, 10_000)
+	fill(t, st, 3000)
 	if err := st.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -158,7 +158,7 @@ func TestManyRuns(t *testing.T) {
 		}
 	})
 	st = open(t, dir)
-	for _, f := range []journal.Filter{{}, {Oldest: true}, {Live: true}, {Status: journal.StatusUnmet}, {After: runID(5000)}} {
+	for _, f := range []journal.Filter{{}, {Oldest: true}, {Live: true}, {Status: journal.StatusUnmet}, {After: runID(1500)}} {
 		best(fmt.Sprintf("list %+v", f), 100*time.Millisecond, func() {
 			if _, err := st.List(t.Context(), f); err != nil {
 				t.Fatal(err)

@@ -21,7 +21,7 @@ func FuzzCheckFile(f *testing.F) {
 	f.Add(uint32(0), uint64(0), uint32(0))
 	f.Add(uint32(0), uint64(0), page)
 	f.Add(uint32(0), uint64(0), uint32(1))
-	for at := uint32(0); int(at) < len(whole); at += page {
+	for at := uint32(0); int(at) < len(whole); at += 3 * page {
 		f.Add(at, uint64(1), uint32(0))        // number
 		f.Add(at+8, uint64(3), uint32(0))      // flags
 		f.Add(at+10, uint64(0x100), uint32(0)) // count
