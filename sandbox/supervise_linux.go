@@ -37,7 +37,8 @@ func (p *Proc) supervise(ctx context.Context) {
 	defer t.Stop()
 	full := 0
 	for n := 0; ctx.Err() == nil; n++ {
-		u := p.cell.look(limits.Memory, n%5 == 4)
+		filling := disk.filling()
+		u := p.cell.look(limits.Memory, filling || n%5 == 4)
 		p.count.saw(u.memory, u.cpu)
 		if full++; u.processes < limits.Procs {
 			full = 0
@@ -50,8 +51,10 @@ func (p *Proc) supervise(ctx context.Context) {
 		case full >= fullPolls:
 			p.kill(KilledProcs, "processes, "+strconv.Itoa(limits.Procs))
 		default:
-			if over := disk.over(u.deleted); over != "" {
-				p.kill(KilledDisk, over)
+			if filling {
+				if over := disk.over(u.deleted); over != "" {
+					p.kill(KilledDisk, over)
+				}
 			}
 		}
 		select {
@@ -236,9 +239,11 @@ func newDiskWatch(pl *plan, started time.Time) *diskWatch {
 	return w
 }
 
-// over returns what limit was passed, or "".
-func (w *diskWatch) over(deleted int64) string {
-	suspicious := false
+// filling says whether so much space or so many files went that it is worth a look at who took them.
+func (w *diskWatch) filling() bool {
+	if time.Since(w.walked) < walkEvery {
+		return false
+	}
 	for i, d := range w.dirs {
 		var now unix.Statfs_t
 		if unix.Statfs(d, &now) != nil {
@@ -246,12 +251,14 @@ func (w *diskWatch) over(deleted int64) string {
 		}
 		was := w.free[i]
 		if int64(was.Bfree-now.Bfree)*now.Bsize > w.limit || int64(was.Ffree-now.Ffree) > maxNewFiles {
-			suspicious = true
+			return true
 		}
 	}
-	if !suspicious || time.Since(w.walked) < walkEvery {
-		return ""
-	}
+	return false
+}
+
+// over returns what limit was passed, or "".
+func (w *diskWatch) over(deleted int64) string {
 	w.walked = time.Now()
 	bytes, files := deleted, 0
 	for _, d := range w.dirs {

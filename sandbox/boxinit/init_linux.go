@@ -22,6 +22,8 @@ func init() {
 		return
 	}
 	syscall.CloseOnExec(control)
+	// What the daemon itself inherited must not stay open here, let alone reach a payload.
+	syscall.RawSyscall(sysCloseRange, control+1, ^uintptr(0)>>32, 0)
 	switch role {
 	case RoleHold:
 		var b [1]byte

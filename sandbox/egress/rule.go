@@ -59,7 +59,7 @@ func ParseRule(s string) (Rule, error) {
 		}
 		for _, m := range metadata {
 			if m.Bits() <= r.Prefix.Bits() && m.Contains(r.Prefix.Addr()) || r.Prefix.IsSingleIP() && IsMetadata(r.Prefix.Addr()) {
-				return Rule{}, fmt.Errorf("%s hands out credentials of the machine and is never opened", host)
+				return Rule{}, fmt.Errorf("%s is never opened: it hands out credentials of the machine, or names no single host", host)
 			}
 		}
 		return r, nil
@@ -75,7 +75,7 @@ func ParseRule(s string) (Rule, error) {
 		return Rule{}, fmt.Errorf("*.%s names too much: want a suffix of two labels or more, as in *.example.com", r.Host)
 	}
 	if slices.Contains(metadataNames, r.Host) {
-		return Rule{}, fmt.Errorf("%s hands out credentials of the machine and is never opened", r.Host)
+		return Rule{}, fmt.Errorf("%s is never opened: it hands out credentials of the machine", r.Host)
 	}
 	return r, nil
 }
