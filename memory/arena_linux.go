@@ -1,6 +1,7 @@
 package memory
 
 import (
+	"os"
 	"runtime"
 	"syscall"
 	"unsafe"
@@ -51,4 +52,9 @@ func advise(b []byte, how int) {
 	start := uintptr(unsafe.Pointer(&b[0]))
 	from := start &^ (page - 1)
 	_, _, _ = syscall.Syscall(syscall.SYS_MADVISE, from, start+uintptr(len(b))-from, uintptr(how))
+}
+
+// shareLock says whether no other process has a store open on f. The lock goes with f.
+func shareLock(f *os.File) bool {
+	return syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB) == nil
 }

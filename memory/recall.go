@@ -347,6 +347,9 @@ func (n *snapshot) rank(all map[[2]int]*found, qv []float32, r *Receipt) []*foun
 				f.hit.Score += 1 / float64(rrfK+rank)
 			}
 		}
+		if f.vec == nil && qv != nil {
+			f.hit.Score *= 2 // only the words can speak for it
+		}
 		ranked = append(ranked, f)
 	}
 	slices.SortFunc(ranked, func(a, b *found) int {

@@ -199,40 +199,57 @@ func Open(path string, o Options) (*Store, error) {
 }
 
 // openFile opens or makes a file with its buckets.
-func openFile(path string) (db *bolt.DB, err error) {
-	// bbolt panics on some broken pages.
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("%w: %v", ErrDamaged, r)
-		}
-	}()
-	if st, err := os.Stat(path); err == nil && st.Size() > 0 && st.Size() < 8192 {
-		return nil, fmt.Errorf("%w: %d bytes", ErrVersion, st.Size())
-	}
+func openFile(path string) (*bolt.DB, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, err
 	}
-	db, err = bolt.Open(path, 0o600, &bolt.Options{
+	if err := checkFile(path); err != nil {
+		return nil, err
+	}
+	db, err := bolt.Open(path, 0o600, &bolt.Options{
 		Timeout: 100 * time.Millisecond, FreelistType: bolt.FreelistMapType, InitialMmapSize: mapBytes, MaxSize: mapBytes,
 	})
 	switch {
 	case errors.Is(err, bolterrors.ErrTimeout):
 		return nil, ErrLocked
-	case errors.Is(err, bolterrors.ErrInvalid), errors.Is(err, bolterrors.ErrVersionMismatch):
+	case errors.Is(err, bolterrors.ErrInvalid), errors.Is(err, bolterrors.ErrVersionMismatch), errors.Is(err, bolterrors.ErrChecksum):
 		return nil, fmt.Errorf("%w: %v", ErrVersion, err)
-	case errors.Is(err, bolterrors.ErrChecksum):
-		return nil, fmt.Errorf("%w: %v", ErrDamaged, err)
 	case err != nil:
 		return nil, err
 	}
 	db.AllocSize = 4 << 20
-	defer func() {
-		if err != nil {
-			db.Close()
-		}
-	}()
+	if err := initFile(db); err != nil {
+		db.Close()
+		return nil, err
+	}
+	return db, nil
+}
+
+// checkFile looks at an existing file before bbolt maps it.
+func checkFile(path string) error {
+	f, err := os.Open(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if !shareLock(f) {
+		return ErrLocked
+	}
+	if st, err := f.Stat(); err != nil || st.Size() == 0 {
+		return err // an empty file is made a store
+	} else if st.Size() < 8192 {
+		return fmt.Errorf("%w: %d bytes", ErrVersion, st.Size())
+	}
+	return checkTree(f)
+}
+
+// initFile makes the buckets of an empty file, and checks that one which is not empty is a store's.
+func initFile(db *bolt.DB) error {
 	var found []byte
-	err = db.View(func(tx *bolt.Tx) error {
+	err := db.View(func(tx *bolt.Tx) error {
 		n := 0
 		if err := tx.ForEach(func([]byte, *bolt.Bucket) error { n++; return nil }); err != nil {
 			return err
@@ -247,15 +264,15 @@ func openFile(path string) (db *bolt.DB, err error) {
 		return nil
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if found != nil {
 		if string(found) != format {
-			return nil, fmt.Errorf("%w: found %.40q, want %q", ErrVersion, found, format)
+			return fmt.Errorf("%w: found %.40q, want %q", ErrVersion, found, format)
 		}
-		return db, nil
+		return nil
 	}
-	err = db.Update(func(tx *bolt.Tx) error {
+	return db.Update(func(tx *bolt.Tx) error {
 		for _, n := range topBuckets {
 			if _, err := tx.CreateBucket(n); err != nil {
 				return err
@@ -266,7 +283,6 @@ func openFile(path string) (db *bolt.DB, err error) {
 		}
 		return putCounters(tx, counters{NextID: 1, NextSeg: 1})
 	})
-	return db, err
 }
 
 func putCounters(tx *bolt.Tx, c counters) error {

@@ -33,6 +33,9 @@ type batch struct {
 // do hands an op to the writer and waits until it is durable.
 func (s *Store) do(ctx context.Context, o *op) error {
 	o.done = make(chan error, 1)
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	select {
 	case s.ops <- o:
 	case <-s.closes:
