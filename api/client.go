@@ -271,6 +271,11 @@ func (c *Client) Get(ctx context.Context, run journal.RunID) (RunView, error) {
 	return call[RunView](ctx, c, "GET", runPath(run), nil, nil)
 }
 
+// Recent is Get with only the last turns of each task: what a long run's display needs.
+func (c *Client) Recent(ctx context.Context, run journal.RunID, turns int) (RunView, error) {
+	return call[RunView](ctx, c, "GET", runPath(run), url.Values{"turns": {strconv.Itoa(turns)}}, nil)
+}
+
 // Summary returns what a list shows of a run.
 func (c *Client) Summary(ctx context.Context, run journal.RunID) (journal.Summary, error) {
 	v, err := call[RunView](ctx, c, "GET", runPath(run), url.Values{"brief": {"1"}}, nil)

@@ -232,7 +232,7 @@ func (s *Server) list(_ http.ResponseWriter, r *http.Request) (any, error) {
 
 func (s *Server) get(_ http.ResponseWriter, r *http.Request) (any, error) {
 	q := query{r: r}
-	brief := q.flag("brief")
+	brief, turns := q.flag("brief"), int(min(q.uint("turns"), 1<<20))
 	if err := q.done(); err != nil {
 		return nil, err
 	}
@@ -247,6 +247,9 @@ func (s *Server) get(_ http.ResponseWriter, r *http.Request) (any, error) {
 	var st journal.State
 	if err := journal.CatchUp(r.Context(), s.opt.Store, run, &st); err != nil {
 		return nil, named(run, err)
+	}
+	if turns > 0 {
+		st.Trim(turns)
 	}
 	return RunView{Summary: st.Summary(), State: &st}, nil
 }

@@ -86,6 +86,10 @@ type Task struct {
 	Failures []string   `json:"failures,omitempty"` // reasons of the failed attempts
 	Began    time.Time  `json:"began,omitzero"`
 	Ended    time.Time  `json:"ended,omitzero"`
+	// What its model calls used, over all attempts; those in flight at their reservation.
+	Steps  int     `json:"steps,omitempty"`
+	Tokens int64   `json:"tokens,omitempty"`
+	USD    float64 `json:"usd,omitempty"`
 }
 
 // Turn is one model call and what was done with its reply.
@@ -223,6 +227,7 @@ func (s *State) planMade(e PlanMade) {
 		next := &Task{Task: t, Status: TaskPending}
 		if old := s.Tasks[t.ID]; old != nil {
 			next.Attempt, next.Failures = old.Attempt, old.Failures
+			next.Steps, next.Tokens, next.USD = old.Steps, old.Tokens, old.USD
 			if old.Status == TaskDone {
 				next = old
 				next.Task = t
@@ -244,6 +249,7 @@ func (s *State) asked(e ModelAsked, seq Seq) {
 	s.Spent.USD += e.USD
 	if t := s.Tasks[e.Task]; t != nil && e.Task != "" {
 		t.Turns = append(t.Turns, turn)
+		t.Steps, t.Tokens, t.USD = t.Steps+1, t.Tokens+e.Reserved, t.USD+e.USD
 	} else {
 		s.Planning = append(s.Planning, turn)
 	}
@@ -258,6 +264,9 @@ func (s *State) replied(e ModelReplied) {
 	s.Spent.Tokens += e.Used - asked.Reserved
 	s.Spent.Reserved -= asked.Reserved
 	s.Spent.USD += e.USD - asked.USD
+	if t := s.Tasks[asked.Task]; t != nil {
+		t.Tokens, t.USD = t.Tokens+e.Used-asked.Reserved, t.USD+e.USD-asked.USD
+	}
 	s.turns[e.Call].Replied = &e
 }
 
