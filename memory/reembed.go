@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"fmt"
+	"math"
 
 	bolt "go.etcd.io/bbolt"
 
@@ -97,7 +98,7 @@ func (s *Store) reembedStep(ctx context.Context) (done, of int, err error) {
 		}
 		if todo == nil {
 			var err error
-			rows, err = s.state.tailRows(tx)
+			rows, err = s.state.tailRows(tx, math.MaxUint64)
 			return err
 		}
 		for r := range todo.rows {

@@ -1,11 +1,13 @@
 package memory
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"sync"
@@ -371,7 +373,7 @@ func (st *state) sealed() ID {
 // readTail collects the items after the last segment.
 func (st *state) readTail(tx *bolt.Tx) error {
 	st.tail = newTail(st.gen)
-	rows, err := st.tailRows(tx)
+	rows, err := st.tailRows(tx, math.MaxUint64)
 	if err != nil {
 		return err
 	}
@@ -381,11 +383,12 @@ func (st *state) readTail(tx *bolt.Tx) error {
 	return nil
 }
 
-// tailRows reads the unsealed items and their vectors. A record that is damaged is passed over: Get and Check name it.
-func (st *state) tailRows(tx *bolt.Tx) ([]row, error) {
+// tailRows reads the unsealed items with ids below end, and their vectors. A record that is damaged is passed over: Get and Check name it.
+func (st *state) tailRows(tx *bolt.Tx, end ID) ([]row, error) {
 	var rows []row
+	last := idKey(end)
 	c := tx.Bucket(bucketItems).Cursor()
-	for k, v := c.Seek(idKey(st.sealed() + 1)); k != nil; k, v = c.Next() {
+	for k, v := c.Seek(idKey(st.sealed() + 1)); k != nil && bytes.Compare(k, last) < 0; k, v = c.Next() {
 		it, err := decodeItem(v, ID(binary.BigEndian.Uint64(k)))
 		if err != nil {
 			continue

@@ -157,16 +157,12 @@ func (b *batch) settle() (sealed bool, err error) {
 	}
 	rows := b.rows
 	if total := len(b.st.tail.ids) + len(rows); b.seal || b.rest || (total >= segmentRows && len(rows) >= segmentRows/4) {
-		old, err := b.st.tailRows(b.tx)
+		before := b.st.count.NextID // the new rows' items are in the bucket, too
+		old, err := b.st.tailRows(b.tx, before)
 		if err != nil {
 			return false, err
 		}
-		// The items of new rows are in the bucket already.
-		n := len(old) - len(rows)
-		for i, r := range rows {
-			old[n+i].vec = r.vec
-		}
-		rows = old
+		rows = append(old, rows...)
 		for len(rows) >= segmentRows || b.rest && len(rows) > 0 {
 			take := min(segmentRows, len(rows))
 			if err := b.sealRows(rows[:take]); err != nil {
@@ -489,6 +485,11 @@ func (s *Store) vectors(ctx context.Context, items []Item) ([][]float32, string,
 		model = s.emb.ID()
 	}
 	out := make([][]float32, len(items))
+	values := 0
+	for i := range items {
+		values += len(items[i].Vector)
+	}
+	buffer := make([]float32, 0, values)
 	var texts []string
 	var at []int
 	for i := range items {
@@ -498,7 +499,9 @@ func (s *Store) vectors(ctx context.Context, items []Item) ([][]float32, string,
 			if err := vec.Check(v, len(v)); err != nil {
 				return nil, "", fmt.Errorf("add memory %d of %d: %w: %w", i+1, len(items), ErrItem, err)
 			}
-			v = slices.Clone(v)
+			n := len(buffer)
+			buffer = append(buffer, v...)
+			v = buffer[n:len(buffer):len(buffer)]
 			vec.Normalize(v)
 			out[i] = v
 		case s.emb != nil:
