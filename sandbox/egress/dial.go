@@ -97,9 +97,6 @@ func (p *Proxy) judgeAddr(t Target, a netip.Addr) *RefusedError {
 	if _, ok := p.rules.named(a, t.Port); ok {
 		return nil
 	}
-	if t.Name == "localhost" && a.IsLoopback() {
-		return nil // the policy names localhost itself: a suffix or public mode doesn't
-	}
 	if !IsPublic(a) || p.own.has(a) {
 		return refusePrivate(t, a)
 	}

@@ -198,14 +198,14 @@ func (h *head) absolute() (Target, string, error) {
 }
 
 // checkHost refuses a request whose Host header names another host than the one that was judged.
-func (h *head) checkHost(t Target, schemePort uint16) error {
+func (h *head) checkHost(t Target) error {
 	if !h.hasHost {
 		if h.minor > 0 {
 			return badRequest("there is no Host header")
 		}
 		return nil
 	}
-	got, err := ParseTarget(h.host, schemePort)
+	got, err := ParseTarget(h.host, t.Port)
 	if err != nil || got != t {
 		return badRequest("the Host header says %q, the connection is for %s", cut(h.host), t)
 	}

@@ -262,10 +262,11 @@ func (c *rules) portOf(r Rule, port uint16) bool {
 	return r.Port == port || r.Port == 0 && slices.Contains(c.ports, port)
 }
 
-// named returns the range of the policy that holds an address.
+// named returns the rule that names an address itself: by its range, or as localhost.
 func (c *rules) named(a netip.Addr, port uint16) (Rule, bool) {
 	for _, r := range c.allow {
-		if r.Host == "" && r.Port == port && r.Prefix.Contains(a) {
+		if r.Host == "" && r.Port == port && r.Prefix.Contains(a) ||
+			r.Host == "localhost" && !r.Below && a.IsLoopback() && c.portOf(r, port) {
 			return r, true
 		}
 	}

@@ -3,6 +3,7 @@ package egress
 import (
 	"bufio"
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -28,8 +29,8 @@ type Options struct {
 	Resolve func(ctx context.Context, name string) ([]netip.Addr, error)
 	// Dial connects to an address that has been judged. Nil dials it, and checks at the last moment that it is the one.
 	Dial func(ctx context.Context, to netip.AddrPort) (net.Conn, error)
-	// Trust makes the daemon's own TLS connections trust other roots than the machine's.
-	Trust *Roots
+	// Roots are what the proxy's own TLS connections trust. Nil: the machine's.
+	Roots *x509.CertPool
 }
 
 // Proxy is the way out of one box. Its identity is the socket that it serves: it asks for no credentials. Its methods
@@ -74,6 +75,7 @@ func (p *Proxy) Serve(ctx context.Context, conn net.Conn) {
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
 	conn.SetDeadline(time.Now().Add(headTimeout))
+	full := p.conns.Add(1) > int64(p.rules.limits.Conns)
 	defer p.conns.Add(-1)
 	in := bufio.NewReaderSize(conn, 4<<10)
 	first, err := in.Peek(1)
@@ -81,7 +83,6 @@ func (p *Proxy) Serve(ctx context.Context, conn net.Conn) {
 		return
 	}
 	s := &session{proxy: p, conn: conn, in: in}
-	full := p.conns.Add(1) > int64(p.rules.limits.Conns)
 	switch {
 	case first[0] == socksVersion:
 		s.socks(ctx, full)
@@ -159,7 +160,7 @@ func (s *session) http(ctx context.Context) {
 		s.fail(err)
 		return
 	}
-	if err := h.checkHost(t, 80); err != nil {
+	if err := h.checkHost(t); err != nil {
 		s.fail(err)
 		return
 	}
