@@ -53,10 +53,8 @@ func (b *Box) Close() error {
 	if b.groups != nil {
 		b.groups.close()
 	}
-	if n, ok := b.launcher.(*native); ok {
-		n.templates.close()
-		n.idmaps.close()
-		n.nursery.close()
+	if b.launcher != nil {
+		b.launcher.close()
 	}
 	return nil
 }
@@ -64,11 +62,8 @@ func (b *Box) Close() error {
 // Report says what this Box enforces.
 func (b *Box) Report() Report { return b.rep }
 
-func newNative(program string) (*native, error) {
-	n := &native{nursery: &nursery{program: program}, uid: uint32(os.Getuid()), gid: uint32(os.Getgid()), abi: landlockABI()}
-	if program == "" {
-		n.nursery.program = "/proc/self/exe"
-	}
+func newNative(nursery *nursery) (launcher, error) {
+	n := &native{nursery: nursery, uid: uint32(os.Getuid()), gid: uint32(os.Getgid()), abi: landlockABI()}
 	if os.Geteuid() == 0 {
 		n.root = true
 		id, err := freeUID()

@@ -15,8 +15,19 @@ import (
 // launcher starts the init of a box: natively, inside bubblewrap, or without namespaces.
 type launcher interface {
 	level() Level
-	// launch starts an init and says what it shall build. Mounts are closed by the caller.
-	launch(pl *plan) (*initProc, *boxinit.Spec, []*os.File, error)
+	// launch starts an init and says what it shall build.
+	launch(pl *plan) (*launched, error)
+	close()
+}
+
+// launched is a started init and what belongs to its box.
+type launched struct {
+	init    *initProc
+	spec    *boxinit.Spec
+	mounts  []*os.File        // go with the spec
+	dir     string            // the workspace's path in the box
+	env     map[string]string // of the program
+	release func()            // removes what the launcher made for this box; may be nil
 }
 
 // cell is a box that is built and waits for its program.
@@ -24,6 +35,9 @@ type cell struct {
 	key       string
 	plan      *plan
 	level     Level
+	dir       string            // the workspace's path in the box
+	env       map[string]string // of the program
+	tree      bool              // no pid namespace: the box is its init and all that descends from it
 	init      *initProc
 	ctl       *channel
 	procFS    *os.File // the box's /proc, for the supervisor
@@ -53,14 +67,20 @@ func (b *Box) build(ctx context.Context, pl *plan, key string) (*cell, error) {
 			return nil, err
 		}
 	}
-	ip, spec, mounts, err := b.launcher.launch(pl)
-	defer closeAll(mounts)
+	l, err := b.launcher.launch(pl)
 	if err != nil {
 		release()
 		return nil, err
 	}
-	c := &cell{key: key, plan: pl, level: b.launcher.level(), init: ip, release: release}
-	if c.ctl, err = openChannel(ip.ctl); err != nil {
+	defer closeAll(l.mounts)
+	c := &cell{key: key, plan: pl, level: b.launcher.level(), init: l.init, dir: l.dir, env: l.env}
+	c.release = func() {
+		if l.release != nil {
+			l.release()
+		}
+		release()
+	}
+	if c.ctl, err = openChannel(l.init.ctl); err != nil {
 		c.end()
 		return nil, err
 	}
@@ -76,12 +96,12 @@ func (b *Box) build(ctx context.Context, pl *plan, key string) (*cell, error) {
 		}
 	}
 	if b.opts.FailSetup {
-		spec.Steps |= boxinit.StepFailAtEnd
+		l.spec.Steps |= boxinit.StepFailAtEnd
 	}
-	stop := context.AfterFunc(ctx, func() { c.init.kill() })
+	stop := context.AfterFunc(ctx, func() { c.kill() })
 	defer stop()
 	c.ctl.SetDeadline(time.Now().Add(setupTimeout))
-	if err := c.setup(spec, mounts); err != nil {
+	if err := c.setup(l.spec, l.mounts); err != nil {
 		c.end()
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
@@ -91,6 +111,19 @@ func (b *Box) build(ctx context.Context, pl *plan, key string) (*cell, error) {
 	c.ctl.SetDeadline(time.Time{})
 	return c, nil
 }
+
+// kill ends the box. Without a pid namespace the init has to do it: it ends when all that descends from it has.
+func (c *cell) kill() {
+	if !c.tree {
+		c.init.kill()
+		return
+	}
+	c.ctl.CloseWrite()
+	time.AfterFunc(treeGrace, c.init.kill)
+}
+
+// treeGrace is how long an init may take to end its descendants where no namespace does it.
+const treeGrace = 3 * time.Second
 
 func (c *cell) setup(spec *boxinit.Spec, mounts []*os.File) error {
 	fds := make([]int, len(mounts))
@@ -118,8 +151,12 @@ func (c *cell) setup(spec *boxinit.Spec, mounts []*os.File) error {
 			return errors.New("set the box up: descriptors are missing")
 		}
 		c.procFS, c.scratch, c.listeners = files[0], files[1], files[2:]
-	} else {
-		c.listeners = files
+	} else if spec.Steps&boxinit.StepSubreaper != 0 {
+		closeAll(files)
+		c.tree = true
+		if c.procFS, err = os.Open("/proc"); err != nil {
+			return fmt.Errorf("set the box up: %w", err)
+		}
 	}
 	return nil
 }
@@ -139,7 +176,7 @@ func (c *cell) setupError(err error) error {
 // end kills the box and gives back what it held. It waits until the kernel has ended every process of it.
 func (c *cell) end() {
 	c.once.Do(func() {
-		c.init.kill()
+		c.kill()
 		if c.ctl != nil {
 			c.ctl.Close()
 		}

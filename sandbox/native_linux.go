@@ -128,14 +128,24 @@ func worldReachable(p string) bool {
 
 func (n *native) level() Level { return LevelNamespaces }
 
+func (n *native) close() {
+	n.templates.close()
+	n.idmaps.close()
+	n.nursery.close()
+}
+
 // launch executes the init of a box. Its control socket is the box's lifeline.
-func (n *native) launch(pl *plan) (*initProc, *boxinit.Spec, []*os.File, error) {
+func (n *native) launch(pl *plan) (*launched, error) {
 	spec, mounts, err := n.spec(pl)
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, err
 	}
 	ip, err := n.nursery.start(n.birth(unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWCGROUP))
-	return ip, spec, mounts, err
+	if err != nil {
+		closeAll(mounts)
+		return nil, err
+	}
+	return &launched{init: ip, spec: spec, mounts: mounts, dir: boxWS, env: pl.env}, nil
 }
 
 // birth is an init in a user and a mount namespace of its own, and others that flags name.

@@ -54,10 +54,16 @@ func (b *Box) pick() error {
 	b.groups = groups
 	var tried []string
 	for _, c := range b.candidates() {
-		l, err := c.open()
+		n := &nursery{program: b.opts.Init}
+		if n.program == "" {
+			n.program = "/proc/self/exe"
+		}
+		l, err := c.open(n)
 		if err == nil {
 			b.launcher = l
-			err = b.selfTest()
+			if err = b.selfTest(); err != nil {
+				l.close()
+			}
 		}
 		if err == nil {
 			b.rep = b.report(c.name, l, why)
@@ -79,13 +85,18 @@ func (b *Box) pick() error {
 
 type candidate struct {
 	name string
-	open func() (launcher, error)
+	open func(*nursery) (launcher, error)
 	fix  string // what would raise the level from here
 }
 
 func (b *Box) candidates() []candidate {
 	list := []candidate{
-		{"native", func() (launcher, error) { return newNative(b.opts.Init) }, ""},
+		{"native", newNative, ""},
+		{"bubblewrap", newBubblewrap, ""},
+		{"landlock", newLandlock, "allow user namespaces, or install bubblewrap, for the level namespaces"},
+	}
+	if b.opts.AllowNone {
+		list = append(list, candidate{"none", newNone, "nothing is confined"})
 	}
 	if b.opts.Backend != "" {
 		kept := list[:0]
@@ -129,7 +140,6 @@ func (b *Box) selfTest() error {
 	ctx, cancel := context.WithTimeout(b.ctx, setupTimeout)
 	defer cancel()
 	var out bytes.Buffer
-	none := b.launcher.level() == LevelNone
 	res, err := b.Run(ctx, Policy{
 		Workspace: ws, ReadOnly: []string{program}, Require: b.launcher.level(),
 		Env:    map[string]string{boxinit.ProbeMarker: fmt.Sprintf("%d %d %s", port, os.Getpid(), canary)},
@@ -149,8 +159,13 @@ func (b *Box) selfTest() error {
 			found |= boxinit.ProbeUDP
 		}
 	}
-	if none {
+	switch b.launcher.level() {
+	case LevelNone:
 		found &= boxinit.ProbeNoWorkspace
+	case LevelLandlock:
+		if landlockABI() < 6 { // only then signals stay within the box
+			found &^= boxinit.ProbeSignalled
+		}
 	}
 	var bad []string
 	for _, f := range []struct {
@@ -184,11 +199,13 @@ func (b *Box) report(name string, l launcher, noGroups string) Report {
 		return r
 	}
 	if full {
+		add("protect", "enforced", "read-only mounts inside the workspace", "")
 		add("fs", "enforced", "mount namespace, pivot_root, read-only view, Landlock where the kernel has it", "")
 		add("net", "enforced", "network namespace with only a loopback; the daemon opens what the policy names", "")
 		add("pid", "enforced", "pid namespace", "")
 	} else {
 		add("fs", "enforced", "Landlock", "")
+		add("protect", "absent", "", "Landlock can't take a right back below a writable folder: protected paths inside the workspace need namespaces")
 		add("net", "partial", "seccomp refuses all sockets but unix ones", "no allow-list can be offered without a network namespace, and unix sockets in readable folders can be reached")
 		add("pid", "partial", "Landlock scopes and seccomp", "without a pid namespace other processes are visible in /proc")
 	}

@@ -64,9 +64,9 @@ type dialed struct {
 func (c *cell) start(ctx context.Context, b *Box, cmd Command) (*Proc, error) {
 	p := &Proc{cell: c, box: b, ctx: ctx, done: make(chan struct{}), watched: make(chan struct{}), dials: map[uint64]chan dialed{}}
 	p.count.limit = c.plan.limits.Output
-	x := boxinit.Exec{Argv: cmd.Argv, Dir: path.Join(boxWS, cmd.Dir), TTY: cmd.TTY, Extra: uint32(len(cmd.ExtraFiles))}
-	for _, k := range slices.Sorted(maps.Keys(c.plan.env)) {
-		x.Env = append(x.Env, k+"="+c.plan.env[k])
+	x := boxinit.Exec{Argv: cmd.Argv, Dir: path.Join(c.dir, cmd.Dir), TTY: cmd.TTY, Extra: uint32(len(cmd.ExtraFiles))}
+	for _, k := range slices.Sorted(maps.Keys(c.env)) {
+		x.Env = append(x.Env, k+"="+c.env[k])
 	}
 	if cmd.TTY {
 		x.Rows, x.Cols = 24, 80
@@ -245,7 +245,7 @@ func (p *Proc) kill(why Reason, detail string) {
 		p.killed, p.detail = why, detail
 	}
 	p.mu.Unlock()
-	p.cell.init.kill()
+	p.cell.kill()
 }
 
 // Kill ends the command and all that it started. Wait then says "cancelled".
@@ -294,7 +294,7 @@ func (p *Proc) wait(cancel func()) {
 	p.timer.Stop()
 	wall := time.Since(p.started)
 	if exit == nil { // killed, or the init died: wait until the kernel has ended all of the box
-		p.cell.init.kill()
+		p.cell.kill()
 		p.cell.init.wait()
 	}
 	p.drain()

@@ -1,7 +1,7 @@
 package sandbox
 
 // guaranteeNames are what every Report speaks about, in this order.
-var guaranteeNames = []string{"fs", "net", "pid", "memory", "procs", "cpu", "disk", "output", "syscalls", "ids"}
+var guaranteeNames = []string{"fs", "protect", "net", "pid", "memory", "procs", "cpu", "disk", "output", "syscalls", "ids"}
 
 // Guarantee returns what r says about name.
 func (r Report) Guarantee(name string) Guarantee {

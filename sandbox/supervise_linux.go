@@ -4,6 +4,7 @@ import (
 	"context"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -70,9 +71,13 @@ func (c *cell) look(limit int64, files bool) usage {
 	if c.procFS == nil {
 		return u
 	}
+	init := "1"
+	if c.tree {
+		init = strconv.Itoa(c.init.pid)
+	}
 	var scratch int64
 	var st unix.Statfs_t
-	if unix.Fstatfs(int(c.scratch.Fd()), &st) == nil {
+	if c.scratch != nil && unix.Fstatfs(int(c.scratch.Fd()), &st) == nil {
 		scratch = int64(st.Blocks-st.Bfree) * st.Bsize
 	}
 	var rss int64
@@ -83,7 +88,7 @@ func (c *cell) look(limit int64, files bool) usage {
 			continue
 		}
 		u.cpu += s.cpu
-		if pid != "1" {
+		if pid != init {
 			rss += s.rss
 			u.processes += s.threads
 		}
@@ -92,7 +97,7 @@ func (c *cell) look(limit int64, files bool) usage {
 	if u.memory > limit/2 {
 		var pss, shared int64
 		for _, pid := range pids {
-			if pid == "1" {
+			if pid == init {
 				continue
 			}
 			a, b, ok := c.rollup(pid)
@@ -113,6 +118,9 @@ func (c *cell) look(limit int64, files bool) usage {
 }
 
 func (c *cell) pids() []string {
+	if c.tree {
+		return c.descend(strconv.Itoa(c.init.pid), nil)
+	}
 	fd, err := unix.Openat(int(c.procFS.Fd()), ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil
@@ -127,6 +135,25 @@ func (c *cell) pids() []string {
 		}
 	}
 	return pids
+}
+
+// descend lists a process and all that descends from it.
+func (c *cell) descend(pid string, list []string) []string {
+	const most = 10_000
+	list = append(list, pid)
+	threads, _ := filepath.Glob("/proc/" + pid + "/task/*/children")
+	for _, t := range threads {
+		b, err := os.ReadFile(t)
+		if err != nil {
+			continue
+		}
+		for child := range strings.FieldsSeq(string(b)) {
+			if len(list) < most {
+				list = c.descend(child, list)
+			}
+		}
+	}
+	return list
 }
 
 // read returns the start of a file of the box's /proc.

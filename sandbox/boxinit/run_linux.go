@@ -101,7 +101,10 @@ func obey(payload int) {
 	for {
 		kind, body, fds, err := Receive(control)
 		if err != nil {
-			killAll()
+			for !inPidNamespace { // reap ends this process when no descendant is left
+				killAll()
+				syscall.Nanosleep(&syscall.Timespec{Nsec: 2e6}, nil)
+			}
 			syscall.Exit(1)
 		}
 		for _, fd := range fds {

@@ -1,0 +1,107 @@
+package sandbox_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"agentd/sandbox"
+)
+
+// TestLandlock runs commands with the fallback for machines without user namespaces.
+func TestLandlock(t *testing.T) {
+	o := options(t)
+	o.Backend = "landlock"
+	b, err := sandbox.Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	if r := b.Report(); r.Level != sandbox.LevelLandlock || r.Guarantee("net").State != "partial" || r.Guarantee("protect").State != "absent" || r.Fix == "" {
+		t.Errorf("got %+v", r)
+	}
+	ws, outside := t.TempDir(), t.TempDir()
+	secret := filepath.Join(outside, "secret")
+	if err := os.WriteFile(secret, []byte("secret"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	p := sandbox.Policy{Workspace: ws}
+	for _, tc := range []struct {
+		name, script string
+		fails        bool
+	}{
+		{"write the workspace", "echo x > f && cat f && mkdir d && mv f d/f", false},
+		{"write home and tmp", "echo x > $HOME/f && echo x > $TMPDIR/f", false},
+		{"read a file outside", "cat " + secret, true},
+		{"write a file outside", "echo x >> " + secret, true},
+		{"read /etc/shadow", "cat /etc/shadow", true},
+		{"connect", "python3 -c 'import socket; socket.create_connection((\"127.0.0.1\"," + strings.TrimPrefix(l.Addr().String(), "127.0.0.1:") + "),2)'", true},
+		{"send a datagram", "python3 -c 'import socket; socket.socket(socket.AF_INET,socket.SOCK_DGRAM)'", true},
+		{"signal the daemon", "kill -0 " + strconv.Itoa(os.Getpid()), true},
+		{"make a namespace", "unshare -U true", true},
+		{"python", "python3 -c 'print(1)'", false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			out, res := run(t, b, p, "("+tc.script+") 2>&1")
+			if res.Exit != 0 != tc.fails || res.Level != sandbox.LevelLandlock {
+				t.Errorf("got %q %+v, want failure: %v", out, res, tc.fails)
+			}
+		})
+	}
+	t.Run("nothing is left", func(t *testing.T) {
+		from := time.Now()
+		_, res := run(t, b, sandbox.Policy{Workspace: ws, Limits: sandbox.Limits{Wall: 300 * time.Millisecond}}, "(setsid sh -c '(setsid sh -c \"while :; do echo x >> beat; sleep 0.01; done\" &)' &); sleep 60")
+		if res.Killed != sandbox.KilledWall || time.Since(from) > 4*time.Second {
+			t.Errorf("got %+v after %v", res, time.Since(from))
+		}
+		a, _ := os.ReadFile(filepath.Join(ws, "beat"))
+		time.Sleep(200 * time.Millisecond)
+		c, _ := os.ReadFile(filepath.Join(ws, "beat"))
+		if len(a) == 0 || len(a) != len(c) {
+			t.Errorf("a child wrote %d bytes, and %d later", len(a), len(c))
+		}
+	})
+	_, err = b.Run(context.Background(), sandbox.Policy{Workspace: ws, Require: sandbox.LevelNamespaces}, sandbox.Command{Argv: []string{"true"}})
+	if !errors.Is(err, sandbox.ErrUnavailable) || !strings.Contains(err.Error(), "user namespaces") {
+		t.Errorf("a higher level: got %v, want what would provide it", err)
+	}
+	_, err = b.Run(context.Background(), sandbox.Policy{Workspace: ws, Net: sandbox.Net{Allow: []string{"example.org:443"}}}, sandbox.Command{Argv: []string{"true"}})
+	var pe *sandbox.PolicyError
+	if !errors.As(err, &pe) || pe.Field != "net.allow" {
+		t.Errorf("an allow-list: got %v", err)
+	}
+}
+
+// TestNone runs commands without a sandbox, which takes an explicit option and an explicit requirement.
+func TestNone(t *testing.T) {
+	o := options(t)
+	o.Backend = "none"
+	if _, err := sandbox.Open(o); !errors.Is(err, sandbox.ErrUnavailable) {
+		t.Errorf("without the option: got %v", err)
+	}
+	o.AllowNone = true
+	b, err := sandbox.Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	ws := t.TempDir()
+	if _, err := b.Run(context.Background(), sandbox.Policy{Workspace: ws}, sandbox.Command{Argv: []string{"true"}}); !errors.Is(err, sandbox.ErrUnavailable) {
+		t.Errorf("the default level: got %v", err)
+	}
+	out, res := run(t, b, sandbox.Policy{Workspace: ws, Require: sandbox.LevelNone}, "pwd")
+	if out != ws+"\n" || res.Level != sandbox.LevelNone {
+		t.Errorf("got %q %+v", out, res)
+	}
+}
