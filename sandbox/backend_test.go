@@ -5,13 +5,16 @@ import (
 	"errors"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"agentd/sandbox"
+	"agentd/sandbox/boxtest"
 )
 
 // TestLandlock runs commands with the fallback for machines without user namespaces.
@@ -103,5 +106,75 @@ func TestNone(t *testing.T) {
 	out, res := run(t, b, sandbox.Policy{Workspace: ws, Require: sandbox.LevelNone}, "pwd")
 	if out != ws+"\n" || res.Level != sandbox.LevelNone {
 		t.Errorf("got %q %+v", out, res)
+	}
+}
+
+// TestOrdinaryUser runs this package's tests again as a user without privileges, with the tests that only such a user
+// can run. The user id is one that no person has.
+func TestOrdinaryUser(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Log("the tests run as an ordinary user already")
+		return
+	}
+	dir, err := os.MkdirTemp("", "boxuser")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	const uid = 61183
+	self, err := os.ReadFile("/proc/self/exe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	program, tmp := filepath.Join(dir, "test"), filepath.Join(dir, "tmp")
+	if err := errors.Join(os.Chmod(dir, 0o755), os.WriteFile(program, self, 0o755), os.Mkdir(tmp, 0o700), os.Chown(tmp, uid, uid)); err != nil {
+		t.Fatal(err)
+	}
+	c := exec.Command(program, "-test.run", "^Test", "-test.skip", "OrdinaryUser")
+	c.Dir, c.Env = tmp, append(os.Environ(), "TMPDIR="+tmp, "HOME="+tmp, boxtest.Env+"="+boxtest.Init(t))
+	c.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
+	if out, err := c.CombinedOutput(); err != nil {
+		t.Errorf("as user %d: %v\n%s", uid, err, out)
+	}
+}
+
+// TestBubblewrap runs commands in boxes that bwrap made.
+func TestBubblewrap(t *testing.T) {
+	o := options(t)
+	o.Backend = "bubblewrap"
+	b, err := sandbox.Open(o)
+	if os.Getuid() == 0 {
+		if !errors.Is(err, sandbox.ErrUnavailable) {
+			t.Errorf("as root: got %v", err)
+		}
+		return // TestOrdinaryUser runs the rest
+	}
+	if _, lookErr := exec.LookPath("bwrap"); lookErr != nil {
+		if !errors.Is(err, sandbox.ErrUnavailable) {
+			t.Errorf("without bwrap: got %v", err)
+		}
+		return
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	ws := t.TempDir()
+	p := sandbox.Policy{Workspace: ws, Protect: []string{"keep"}}
+	for script, out := range map[string]string{
+		"id -u; pwd; hostname; cat /etc/hostname":                                 "1000\n/workspace\nbox\nbox\n",
+		"echo x > f && cat f && ls -A / | grep -c .":                              "",
+		"echo x > keep/x || echo refused":                                         "refused\n",
+		"grep -E 'NoNewPrivs|Seccomp:|CapEff' /proc/self/status | tr -d '\\t\\n'": "CapEff:0000000000000000NoNewPrivs:1Seccomp:2",
+		"unshare -U true || echo refused":                                         "refused\n",
+	} {
+		got, res := run(t, b, p, "("+script+") 2>/dev/null")
+		if out != "" && got != out || res.Exit != 0 {
+			t.Errorf("%q: got %q %+v, want %q", script, got, res, out)
+		}
+	}
+	_, res := run(t, b, sandbox.Policy{Workspace: ws, Limits: sandbox.Limits{Wall: 300 * time.Millisecond}}, "setsid sleep 100 & sleep 100")
+	if res.Killed != sandbox.KilledWall || res.Usage.Wall > 3*time.Second {
+		t.Errorf("got %+v", res)
 	}
 }

@@ -28,6 +28,7 @@ type launched struct {
 	dir     string            // the workspace's path in the box
 	env     map[string]string // of the program
 	release func()            // removes what the launcher made for this box; may be nil
+	soft    bool              // the process is not the box's init itself: that has to be asked to end
 }
 
 // cell is a box that is built and waits for its program.
@@ -37,6 +38,7 @@ type cell struct {
 	level     Level
 	dir       string            // the workspace's path in the box
 	env       map[string]string // of the program
+	soft      bool              // the init's process is only its parent: it is asked to end
 	tree      bool              // no pid namespace: the box is its init and all that descends from it
 	init      *initProc
 	ctl       *channel
@@ -73,7 +75,7 @@ func (b *Box) build(ctx context.Context, pl *plan, key string) (*cell, error) {
 		return nil, err
 	}
 	defer closeAll(l.mounts)
-	c := &cell{key: key, plan: pl, level: b.launcher.level(), init: l.init, dir: l.dir, env: l.env}
+	c := &cell{key: key, plan: pl, level: b.launcher.level(), init: l.init, dir: l.dir, env: l.env, soft: l.soft}
 	c.release = func() {
 		if l.release != nil {
 			l.release()
@@ -114,7 +116,7 @@ func (b *Box) build(ctx context.Context, pl *plan, key string) (*cell, error) {
 
 // kill ends the box. Without a pid namespace the init has to do it: it ends when all that descends from it has.
 func (c *cell) kill() {
-	if !c.tree {
+	if !c.tree && !c.soft || c.ctl == nil {
 		c.init.kill()
 		return
 	}
@@ -145,7 +147,7 @@ func (c *cell) setup(spec *boxinit.Spec, mounts []*os.File) error {
 		closeAll(files)
 		return fmt.Errorf("set the box up: unexpected message %q", kind)
 	}
-	if spec.Steps&(boxinit.StepNamespaces|boxinit.StepTemplate) == boxinit.StepNamespaces {
+	if spec.Steps&boxinit.StepTemplate == 0 && spec.Steps&(boxinit.StepNamespaces|boxinit.StepHandOut) != 0 {
 		if len(files) < 2 {
 			closeAll(files)
 			return errors.New("set the box up: descriptors are missing")

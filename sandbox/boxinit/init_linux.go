@@ -152,6 +152,8 @@ func (b *builder) build(s *Spec) ([]int, error) {
 		if s.Steps&StepTemplate != 0 {
 			return nil, nil // no payload ever runs here
 		}
+	}
+	if s.Steps&(StepNamespaces|StepHandOut) != 0 {
 		for _, p := range []string{"/proc", "/.scratch"} {
 			fd, err := openat2(atFDCWD, p, oPath|syscall.O_DIRECTORY, 0)
 			if err != nil {

@@ -10,9 +10,10 @@ type Birth struct {
 	// The one user and group that exist in a new user namespace, and who they are outside. Not read without
 	// CLONE_NEWUSER among the flags.
 	UID, HostUID, GID, HostGID uint64
-	SetGroups                  bool // the group mapping may be written with setgroups allowed: the daemon is root
-	Become                     bool // take UID and GID over, and drop supplementary groups
-	Caps                       bool // keep the capabilities that building a view needs across the exec
+	SetGroups                  bool     // the group mapping may be written with setgroups allowed: the daemon is root
+	Become                     bool     // take UID and GID over, and drop supplementary groups
+	Argv                       []string // the program, if not this one: what makes the namespaces itself
+	Caps                       bool     // keep the capabilities that building a view needs across the exec
 }
 
 func bit(b bool) uint64 {
@@ -29,6 +30,7 @@ func (b *Birth) Encode() []byte {
 	for _, n := range []uint64{b.Flags, b.UID, b.HostUID, b.GID, b.HostGID, bit(b.SetGroups), bit(b.Become), bit(b.Caps)} {
 		e.num(n)
 	}
+	e.strs(b.Argv)
 	return e
 }
 
@@ -36,7 +38,7 @@ func (b *Birth) Encode() []byte {
 func DecodeBirth(p []byte) (*Birth, error) {
 	d := decoder{b: p}
 	b := &Birth{Role: d.str(), Flags: d.num(), UID: d.num(), HostUID: d.num(), GID: d.num(), HostGID: d.num(),
-		SetGroups: d.num() == 1, Become: d.num() == 1, Caps: d.num() == 1}
+		SetGroups: d.num() == 1, Become: d.num() == 1, Caps: d.num() == 1, Argv: d.strs()}
 	return b, d.end("birth")
 }
 
@@ -113,7 +115,11 @@ func deliver(body []byte, fds []int) (pid, pidfd int, err error) {
 	if b.Caps {
 		attr.AmbientCaps = viewCaps
 	}
-	pid, err = syscall.ForkExec("/proc/self/exe", []string{"agentd-box"}, &syscall.ProcAttr{
+	program, argv := "/proc/self/exe", []string{"agentd-box"}
+	if len(b.Argv) > 0 {
+		program, argv = b.Argv[0], b.Argv
+	}
+	pid, err = syscall.ForkExec(program, argv, &syscall.ProcAttr{
 		Dir: "/", Env: Environ(b.Role), Sys: attr,
 		Files: []uintptr{uintptr(fds[0]), uintptr(fds[0]), uintptr(fds[1]), uintptr(fds[2])},
 	})

@@ -72,6 +72,7 @@ const (
 	StepSubreaper  = 1 << 3 // adopt orphans: there is no pid namespace
 	StepTemplate   = 1 << 5 // build a view for others to copy, and hand copies out
 	StepTree       = 1 << 6 // the first descriptor is a copy of a template: build on it
+	StepHandOut    = 1 << 7 // the view is there already: hand its /proc and scratch space out
 	StepFailAtEnd  = 1 << 4 // fail just before the payload would start: a test of what a failed set-up does
 )
 

@@ -27,6 +27,7 @@ func (p *Proxy) open(ctx context.Context, t Target) (*upstream, error) {
 		return nil, refused
 	}
 	if p.used.Load() >= p.rules.limits.Bytes {
+		p.record.refuse(t.Host(), t.Port, &RefusedError{Reason: "the limit of bytes was reached"})
 		return nil, fmt.Errorf("%s: %w: this command has moved %d bytes", t, ErrLimit, p.used.Load())
 	}
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)

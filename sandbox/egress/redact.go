@@ -53,6 +53,9 @@ type redactor struct {
 }
 
 func (r *redactor) Read(b []byte) (int, error) {
+	if len(b) == 0 {
+		return 0, nil
+	}
 	for r.free == 0 {
 		if r.err != nil {
 			return 0, r.err

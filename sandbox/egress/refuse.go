@@ -45,9 +45,9 @@ func refusePrivate(t Target, a netip.Addr) *RefusedError {
 	range1 := netip.PrefixFrom(a, a.BitLen())
 	ask := net.JoinHostPort(range1.String(), strconv.Itoa(int(t.Port)))
 	if t.Name == "" {
-		return &RefusedError{Target: t.String(), Reason: "the address is not public", Ask: ask}
+		return &RefusedError{Target: t.String(), Reason: "the address is private, or belongs to this machine", Ask: ask}
 	}
-	return &RefusedError{Target: t.String(), Reason: fmt.Sprintf("the name has the address %s, which is not public; a private address is opened only by its range", a), Ask: ask}
+	return &RefusedError{Target: t.String(), Reason: fmt.Sprintf("the name has the address %s, which is private or belongs to this machine; such an address is opened only by its range", a), Ask: ask}
 }
 
 func refuseSyntax(raw string, err error) *RefusedError {

@@ -8,7 +8,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"strings"
 	"sync"
 	"time"
 )
@@ -43,8 +42,7 @@ func (s *session) tunnel(ctx context.Context, t Target, up *upstream) {
 	}
 	// The host speaks first: what it says flows while the program's first bytes are waited for.
 	var group sync.WaitGroup
-	defer group.Wait()
-	defer up.Close()
+	defer group.Wait() // inspected closes what it doesn't let go on
 	live := newLiveness(s.proxy.rules.limits.Idle)
 	group.Go(func() {
 		live.pump(s.conn, up.Conn, up.received)
@@ -95,7 +93,7 @@ func (s *session) inspected(ctx context.Context, t Target, up *upstream, greeted
 		up.Close()
 		return
 	}
-	var said []byte
+	var said []byte // taken off s.in
 	switch {
 	case first[0] == recordHandshake:
 		hello, raw, err := readHello(s.in)
@@ -142,20 +140,20 @@ func (s *session) inspected(ctx context.Context, t Target, up *upstream, greeted
 }
 
 // looksLikeHTTP waits for the first line unless an earlier byte shows that it is something else. A connection that
-// begins with an empty line counts: servers skip it.
+// begins with an empty line counts: servers skip it. After a word and a space any byte may come: servers are lenient.
 func (s *session) looksLikeHTTP() bool {
+	word := false
 	for n := 1; ; n++ {
 		b, err := s.in.Peek(n)
 		if err != nil {
-			return len(b) == s.in.Size() // 4 KiB of text without an end
+			return len(b) == s.in.Size() // 4 KiB without an end
 		}
 		switch c := b[n-1]; {
 		case c == '\n':
-			line := strings.ToUpper(string(b))
-			return strings.TrimSpace(line) == "" || strings.Contains(line, " HTTP/")
-		case c == '\r', c == '\t', c >= ' ' && c < 0x7f:
-		case n > 1 && bytes.Contains(bytes.ToUpper(b), []byte(" HTTP/")):
-			return true
+			return len(bytes.TrimSpace(b)) == 0 || bytes.Contains(bytes.ToUpper(b), []byte("HTTP/"))
+		case word, c == '\r', c > ' ' && c < 0x7f:
+		case c == ' ', c == '\t':
+			word = n > 1
 		default:
 			return false
 		}
