@@ -90,7 +90,7 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	f.IntVar(&o.cfg.Context, "context", 8192, "tokens of one conversation, prompt and reply together")
 	f.IntVar(&o.cfg.Slots, "slots", 3, "conversations whose prefix is kept")
 	f.IntVar(&o.cfg.Batch, "batch", 512, "prompt tokens computed at once")
-	f.IntVar(&o.cfg.Threads, "threads", 0, "threads (default: cores - 1, at least 1)")
+	f.IntVar(&o.cfg.Threads, "threads", 0, "threads (default: as many as there are cores that nobody else uses)")
 	f.BoolVar(&o.cfg.Verbose, "verbose", false, "let llama.cpp write its log to standard error")
 	f.BoolVar(&o.lifeline, "lifeline", false, "end when standard input does")
 	f.DurationVar(&o.idle, "idle", 0, "end after so long without a request (0: never)")

@@ -53,7 +53,11 @@ func openEmbedder(cfg Config) (*embedder, error) {
 	p.NCtx, p.NBatch, p.NUbatch = uint32(e.room), uint32(e.room), uint32(e.room)
 	p.NSeqMax = embedSequences
 	p.KVUnified = 1
-	p.NThreads, p.NThreadsBatch = int32(cfg.Threads), int32(cfg.Threads)
+	threads := int32(cfg.Threads)
+	if cfg.pace {
+		threads = max(1, threads-1) // texts are short: not worth a look at who else computes
+	}
+	p.NThreads, p.NThreadsBatch = threads, threads
 	p.PoolingType = llama.PoolingTypeMean
 	p.Embeddings = 1
 	p.NoPerf = 1
@@ -64,7 +68,7 @@ func openEmbedder(cfg Config) (*embedder, error) {
 	e.mem, _ = llama.GetMemory(e.ctx)
 	e.vocab = llama.ModelGetVocab(m)
 	e.batch = llama.BatchInit(int32(e.room), 0, 1)
-	tp := llama.ThreadpoolParamsDefault(int32(cfg.Threads))
+	tp := llama.ThreadpoolParamsDefault(threads)
 	tp.Poll = 0
 	if e.pool, err = llama.ThreadpoolNew(&tp); err == nil {
 		llama.AttachThreadpool(e.ctx, uintptr(e.pool), uintptr(e.pool))

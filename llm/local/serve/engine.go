@@ -24,7 +24,8 @@ type Config struct {
 	Context int    // tokens of one conversation, prompt and reply together; default 8192
 	Slots   int    // conversations whose prefix is kept; default 3
 	Batch   int    // prompt tokens given to the library at once; default 512
-	Threads int    // default: one less than the cores, at least 1
+	Threads int    // 0: as many as the machine has cores that nobody else uses, at least 1
+	pace    bool   // Threads is an upper bound
 	Verbose bool   // let llama.cpp write its log to standard error
 }
 
@@ -32,7 +33,8 @@ func (c Config) withDefaults() Config {
 	c.Context = cmp.Or(c.Context, 8192)
 	c.Slots = cmp.Or(c.Slots, 3)
 	c.Batch = cmp.Or(c.Batch, 512)
-	c.Threads = cmp.Or(c.Threads, max(1, runtime.NumCPU()-1))
+	c.pace = c.Threads == 0
+	c.Threads = cmp.Or(c.Threads, runtime.NumCPU())
 	if c.Alias == "" {
 		c.Alias = strings.TrimSuffix(filepath.Base(c.Model), ".gguf")
 	}
@@ -120,6 +122,7 @@ type engine struct {
 	turn  chan struct{} // holds one token; waiters are served first come, first served
 	slots []*slot       // guarded by turn
 	clock int64         // guarded by turn
+	pacer *pacer        // guarded by turn; nil for a fixed number of threads
 
 	voc *vocabulary
 
@@ -178,6 +181,7 @@ func (e *engine) init() error {
 	if e.pool, err = llama.ThreadpoolNew(&tp); err == nil {
 		llama.AttachThreadpool(ctx, uintptr(e.pool), uintptr(e.pool))
 	}
+	e.pacer = newPacer(ctx, !cfg.pace)
 	for i := range cfg.Slots {
 		e.slots = append(e.slots, &slot{seq: llama.SeqId(i)})
 	}

@@ -102,6 +102,9 @@ func (e *engine) decode(ctx context.Context, s *slot, tokens []llama.Token, last
 			return fmt.Errorf("fill the batch: %w", err)
 		}
 	}
+	if e.pacer != nil {
+		e.pacer.pace(time.Now())
+	}
 	code, err := llama.Decode(e.ctx, e.batch)
 	if err == nil && code == 0 {
 		s.tokens = append(s.tokens, tokens...)
