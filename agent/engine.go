@@ -37,7 +37,12 @@ type Config struct {
 	Recall   func(ctx context.Context, workspace, goal string) (journal.Recalled, error) // nil: no memory
 	Now      func() time.Time
 	Log      *slog.Logger
+
+	small *tools.Set // of Tools: what a small model is offered
 }
+
+// smallTools are enough for any task: a small model that has several ways to do the same takes the wrong one.
+var smallTools = []string{"shell", "read", "write", "edit", "finish"}
 
 // Measurer runs probes, each in a fresh box on a throw-away copy of the workspace.
 type Measurer func(ctx context.Context, base sandbox.Policy, probes []goals.Probe) ([]acceptance.Result, error)
@@ -79,6 +84,10 @@ type live struct {
 func New(cfg Config) *Engine {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	var err error
+	if cfg.small, err = cfg.Tools.Only(smallTools...); err != nil {
+		cfg.small = cfg.Tools // a set of other tools
 	}
 	ctx, stop := context.WithCancelCause(context.Background())
 	return &Engine{cfg: cfg, ctx: ctx, stop: stop, live: make(map[journal.RunID]*live), freed: make(chan struct{})}

@@ -32,9 +32,9 @@ type room struct {
 }
 
 func roomFor(info llm.Info) room {
-	r := room{goal: 16000, lead: 800, recalled: 3000, dep: 1500, head: 2400, tail: 1600, file: 16000, window: 24000, out: 4096}
+	r := room{goal: 16000, lead: 5000, recalled: 3000, dep: 1500, head: 2400, tail: 1600, file: 16000, window: 24000, out: 4096}
 	if info.Window > 0 && info.Window <= 16384 {
-		r = room{goal: 4000, lead: 500, recalled: 800, dep: 400, head: 900, tail: 600, file: 2500, window: 3600, out: 900}
+		r = room{goal: 4000, lead: 2600, recalled: 800, dep: 400, head: 900, tail: 600, file: 2500, window: 3600, out: 900}
 	}
 	if info.Window > 0 {
 		r.window = min(r.window, info.Window/2)
@@ -49,9 +49,9 @@ func (d *driver) render(s *journal.State, task *journal.Task, info llm.Info) *ll
 	req := &llm.Request{MaxTokens: r.out, Temperature: warmth(task, info)}
 	system := systemPrompt
 	if info.Style == llm.StyleFenced {
-		system = fencedPrompt + fencedHelp(d.set)
+		system = fencedPrompt + fencedHelp(d.cfg.small)
 		if info.Grammar {
-			req.Grammar = fencedGrammar(d.set)
+			req.Grammar = fencedGrammar(d.cfg.small)
 		}
 	} else {
 		for _, t := range d.set.Specs() {

@@ -26,6 +26,7 @@ type options struct {
 	scripted, keep   bool
 	limit            time.Duration
 	out              string
+	home             string // of the daemon; "" for one of each run
 }
 
 type verdict struct {
@@ -68,6 +69,14 @@ func run(o options) (int, error) {
 	o.ctl = ctl
 	if _, err := os.Stat(ctl); err != nil {
 		return 0, fmt.Errorf("%w: build it first (make build)", err)
+	}
+	if !o.scripted {
+		// One daemon for all runs, as a person has it: the model stays loaded, and what its prompts share is computed once.
+		if o.home, err = os.MkdirTemp("", "evals-"); err != nil {
+			return 0, err
+		}
+		defer os.RemoveAll(o.home)
+		defer stop(o)
 	}
 	accepted, right, wrong, total := 0, 0, 0, 0
 	for seed := o.from; seed < o.from+o.seeds; seed++ {
@@ -116,6 +125,15 @@ func run(o options) (int, error) {
 	return 0, nil
 }
 
+// stop ends the daemon of the runs.
+func stop(o options) {
+	cmd := exec.Command(o.ctl, "daemon", "stop")
+	cmd.Env = append(os.Environ(), "AGENTD_HOME="+o.home)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "evals: the daemon was not stopped: %v\n%s", err, out)
+	}
+}
+
 func suffix(why string) string {
 	if why == "" {
 		return ""
@@ -154,11 +172,16 @@ func one(o options, t task, index, seed int) (verdict, error) {
 	if err != nil {
 		return v, err
 	}
-	args := []string{"run", "--ephemeral", "--yes", "-C", ws, "--wall", o.limit.String(), "--steps", "40"}
+	args := []string{"run", "--yes", "-C", ws, "--wall", o.limit.String(), "--steps", "40"}
+	env := os.Environ()
+	if o.home == "" {
+		args = append(args, "--ephemeral")
+	} else {
+		env = append(env, "AGENTD_HOME="+o.home)
+	}
 	if t.given {
 		args = append(args, "--check", in.check)
 	}
-	env := os.Environ()
 	if o.scripted {
 		s, err := serveScript(in, t.given)
 		if err != nil {
