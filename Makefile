@@ -11,7 +11,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 STATIC   = CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)'
 SOURCES := $(shell find . -name '*.go' -not -name '*_test.go' -not -path './.git/*') $(shell find . -path './*/prompts/*' -o -name '*.s' -o -name '*.yaml' -o -name '*.json' -o -name 'go.mod') 
 
-.PHONY: run build test check setup test-crash test-sandbox test-browser test-model test-memory test-goals fuzz bench clean
+.PHONY: run build test check setup test-crash test-sandbox test-browser test-model test-memory test-arm64 test-goals fuzz bench clean
 
 ## run: install what is missing, build, start the daemon and run GOAL (in WORKSPACE, or a fresh folder)
 run: bin/.built
@@ -58,7 +58,11 @@ test-sandbox:
 
 ## test-memory: crash safety of the memory store, at length
 test-memory:
-	MEMORY_KILLS=500 go test -count=1 -timeout 10m -run 'Crash|Kill' ./memory/...
+	MEMORY_KILLS=500 go test -count=1 -timeout 30m -run 'Crash|Kill' ./memory/...
+
+## test-arm64: the vector kernels for arm64, in an emulator
+test-arm64:
+	scripts/test-arm64.sh
 
 ## test-goals: the ten goals of evals/ through a scripted model
 test-goals: bin/.built
