@@ -118,6 +118,12 @@ func (u *upstream) Write(b []byte) (int, error) {
 	return u.Conn.Write(b)
 }
 
+// CloseWrite ends what goes to the host; its answer still comes.
+func (u *upstream) CloseWrite() error {
+	closeWrite(u.Conn)
+	return nil
+}
+
 func (u *upstream) sent(n int) error {
 	u.entry.sent.Add(int64(n))
 	return u.proxy.use(n)

@@ -21,6 +21,7 @@ const (
 	socksNobody      = 5 // nobody listens there
 	socksCommand     = 7
 	socksAddress     = 8
+	socksNoMethod    = 0xff // has been said
 )
 
 // socks serves CONNECT of SOCKS5. A name is looked up here, never in the box.
@@ -28,6 +29,9 @@ func (s *session) socks(ctx context.Context, full bool) {
 	t, code := s.socksTarget()
 	if code == socksOK && full {
 		code = socksFailed
+	}
+	if code == socksNoMethod {
+		return
 	}
 	if code != socksOK {
 		s.socksReply(code)
@@ -82,7 +86,7 @@ func (s *session) socksTarget() (Target, byte) {
 	}
 	if !anonymous {
 		s.conn.Write([]byte{socksVersion, 0xff})
-		return Target{}, socksFailed
+		return Target{}, socksNoMethod
 	}
 	if _, err := s.conn.Write([]byte{socksVersion, 0}); err != nil {
 		return Target{}, socksFailed

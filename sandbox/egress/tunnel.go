@@ -36,11 +36,11 @@ func (s *session) tunnel(ctx context.Context, t Target, up *upstream) {
 		}
 	}
 	greeted := len(greeting) > 0
-	if !greeted || s.in.Buffered() > 0 {
+	if s.in.Buffered() > 0 {
 		s.inspected(ctx, t, up, greeted, nil)
 		return
 	}
-	// The host speaks first: what it says flows while the program's first bytes are waited for.
+	// The host speaks first, or alone: what it says flows while the program's first bytes are waited for.
 	var group sync.WaitGroup
 	defer group.Wait() // inspected closes what it doesn't let go on
 	live := newLiveness(s.proxy.rules.limits.Idle)
@@ -74,7 +74,7 @@ func (s *session) whoSpeaks(up *upstream) ([]byte, error) {
 	s.conn.SetDeadline(idle)
 	up.Conn.SetDeadline(idle)
 	switch {
-	case len(greeting) > 0 || err == nil && (upErr == nil || timedOut(upErr)):
+	case len(greeting) > 0 || (err == nil || errors.Is(err, io.EOF)) && (upErr == nil || timedOut(upErr)):
 		return greeting, nil
 	case err == nil:
 		return nil, upErr
