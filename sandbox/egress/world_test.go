@@ -6,6 +6,8 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -144,16 +146,23 @@ func (w *world) secureSite(t testing.TB, address, name string, h http.Handler) *
 	if err != nil {
 		t.Fatal(err)
 	}
+	w.secureSiteOf(t, ca, address, name, h)
+	return pool(t, ca)
+}
+
+// secureSiteOf is secureSite with a certificate of ca.
+func (w *world) secureSiteOf(t testing.TB, ca *egress.CA, address, name string, h http.Handler) {
+	t.Helper()
 	cert, err := egress.Leaf(ca, name)
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := httptest.NewUnstartedServer(h)
 	s.TLS = &tls.Config{Certificates: []tls.Certificate{*cert}}
+	s.Config.ErrorLog = log.New(io.Discard, "", 0) // refused handshakes are what is tested
 	s.StartTLS()
 	t.Cleanup(s.Close)
 	w.listen(address, s.Listener.Addr().String())
-	return pool(t, ca)
 }
 
 func pool(t testing.TB, cas ...*egress.CA) *x509.CertPool {
