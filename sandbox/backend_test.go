@@ -1,3 +1,5 @@
+//go:build linux
+
 package sandbox_test
 
 import (
@@ -9,7 +11,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -109,34 +110,8 @@ func TestNone(t *testing.T) {
 	}
 }
 
-// TestOrdinaryUser runs this package's tests again as a user without privileges, with the tests that only such a user
-// can run. The user id is one that no person has.
-func TestOrdinaryUser(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Log("the tests run as an ordinary user already")
-		return
-	}
-	dir, err := os.MkdirTemp("", "boxuser")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer os.RemoveAll(dir)
-	const uid = 61183
-	self, err := os.ReadFile("/proc/self/exe")
-	if err != nil {
-		t.Fatal(err)
-	}
-	program, tmp := filepath.Join(dir, "test"), filepath.Join(dir, "tmp")
-	if err := errors.Join(os.Chmod(dir, 0o755), os.WriteFile(program, self, 0o755), os.Mkdir(tmp, 0o700), os.Chown(tmp, uid, uid)); err != nil {
-		t.Fatal(err)
-	}
-	c := exec.Command(program, "-test.run", "^Test", "-test.skip", "OrdinaryUser")
-	c.Dir, c.Env = tmp, append(os.Environ(), "TMPDIR="+tmp, "HOME="+tmp, boxtest.Env+"="+boxtest.Init(t))
-	c.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
-	if out, err := c.CombinedOutput(); err != nil {
-		t.Errorf("as user %d: %v\n%s", uid, err, out)
-	}
-}
+// TestOrdinaryUser runs the tests again, with those that only a user without privileges can run.
+func TestOrdinaryUser(t *testing.T) { boxtest.AsUser(t) }
 
 // TestBubblewrap runs commands in boxes that bwrap made.
 func TestBubblewrap(t *testing.T) {

@@ -60,7 +60,8 @@ func (l *plain) launch(pl *plan) (*launched, error) {
 		s.Seccomp, s.Rlimits = noNetFilter(), pl.rlimits()
 		l.rules(s, pl, dir)
 	}
-	err = errors.Join(os.MkdirAll(filepath.Join(home, ".config/go"), 0o700), os.Mkdir(tmp, 0o700))
+	err = errors.Join(os.MkdirAll(filepath.Join(home, ".config/go"), 0o700), os.Mkdir(tmp, 0o700),
+		os.WriteFile(filepath.Join(home, ".gitconfig"), []byte(etcFiles["gitconfig"]), 0o600))
 	for _, op := range pl.after {
 		if op.Kind == boxinit.OpFile && strings.HasPrefix(op.Dst, boxHome+"/") {
 			text := strings.ReplaceAll(op.Src, "/cache/gomod", pl.hostPath("/cache/gomod"))

@@ -2,6 +2,7 @@ package sandbox_test
 
 import (
 	"encoding/json"
+	"os/exec"
 	"testing"
 )
 
@@ -9,6 +10,9 @@ func TestReport(t *testing.T) {
 	r := open(t).Report()
 	if r.Backend == "" || r.Kernel == "" || r.Level == 0 {
 		t.Errorf("got %+v", r)
+	}
+	if err := exec.Command("unshare", "-U", "-r", "true").Run(); err == nil && r.Backend != "native" {
+		t.Errorf("user namespaces can be made, but the backend is %s: %s", r.Backend, r.Fix)
 	}
 	seen := map[string]bool{}
 	for _, g := range r.Guarantees {

@@ -128,7 +128,7 @@ func seccompFilter(kind filterKind) []byte {
 	if kind == filterNetns {
 		b.argOnly(unix.SYS_SOCKET, 0, afErr, unix.AF_UNIX, unix.AF_INET, unix.AF_INET6, unix.AF_NETLINK)
 	} else {
-		b.argOnly(unix.SYS_SOCKET, 0, afErr, unix.AF_UNIX)
+		b.argOnly(unix.SYS_SOCKET, 0, afErr, unix.AF_UNIX, unix.AF_NETLINK) // routes can be read, as Node does
 	}
 	b.argOnly(unix.SYS_SOCKETPAIR, 0, afErr, unix.AF_UNIX)
 	// Of netlink only routes, which Node reads to list interfaces.

@@ -209,10 +209,11 @@ func (b *Box) plan(p Policy) (*plan, error) {
 	}
 	pl.sources = append(pl.sources, source{host: ws, in: boxWS, flags: owned, owned: true})
 	pl.after = slices.Clone(t.proc)
+	goEnv := "GOTOOLCHAIN=local\nGOFLAGS=-buildvcs=false\n"
 	if t.goMod != "" && len(p.Net.Allow) == 0 {
-		pl.after = append(pl.after, boxinit.Op{Kind: boxinit.OpFile, Dst: boxHome + "/.config/go/env", Num: 0o644, FD: -1,
-			Src: "GOMODCACHE=" + t.goMod + "\nGOPROXY=off\nGOSUMDB=off\nGOTOOLCHAIN=local\nGOFLAGS=-buildvcs=false\n"})
+		goEnv += "GOMODCACHE=" + t.goMod + "\nGOPROXY=off\nGOSUMDB=off\n"
 	}
+	pl.after = append(pl.after, boxinit.Op{Kind: boxinit.OpFile, Dst: boxHome + "/.config/go/env", Num: 0o644, FD: -1, Src: goEnv})
 	root, err := os.OpenRoot(ws)
 	if err != nil {
 		return nil, badField("workspace", "%v", err)

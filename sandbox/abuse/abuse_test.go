@@ -4,6 +4,7 @@ package abuse_test
 
 import (
 	"context"
+	"errors"
 	"os"
 	"testing"
 
@@ -31,5 +32,23 @@ func TestAbuse(t *testing.T) {
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestOrdinaryUser runs the table again as a user without privileges.
+func TestOrdinaryUser(t *testing.T) { boxtest.AsUser(t) }
+
+// TestFallbacks runs the works suite in the boxes of other backends, where this machine can make them.
+func TestFallbacks(t *testing.T) {
+	for _, backend := range []string{"bubblewrap", "landlock"} {
+		o := sandbox.Options{Init: boxtest.Init(t), Backend: backend}
+		err := abuse.Run(context.Background(), o, abuse.Works, func(r abuse.Row) {
+			if r.Outcome == abuse.Failed {
+				t.Errorf("%s: %s %s: %s", backend, r.ID, r.Title, r.Detail)
+			}
+		})
+		if err != nil && !errors.Is(err, sandbox.ErrUnavailable) {
+			t.Errorf("%s: %v", backend, err)
+		}
 	}
 }

@@ -24,7 +24,7 @@ func table() []abuse {
 	for _, g := range []struct {
 		name  string
 		cases []abuse
-	}{{"files", fsCases()}, {"privilege", privilegeCases()}, {"processes", processCases()}, {"resources", resourceCases()}, {"network", networkCases()}} {
+	}{{"files", fsCases()}, {"privilege", privilegeCases()}, {"processes", processCases()}, {"resources", resourceCases()}, {"network", networkCases()}, {"works", worksCases()}} {
 		for _, c := range g.cases {
 			c.group = g.name
 			all = append(all, c)

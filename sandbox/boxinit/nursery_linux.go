@@ -58,7 +58,7 @@ const (
 
 // nurse starts inits for the daemon until that ends.
 func nurse() {
-	prctl(prSetDumpable, 0, 0, 0, 0)
+	// It stays dumpable: an undumpable process can't write the id maps of its children.
 	born := make(chan struct{}, 1)
 	go func() {
 		for range born {
