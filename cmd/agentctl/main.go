@@ -50,6 +50,9 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		}
 	}
 	root := a.root()
+	if len(args) == 0 && a.screen() {
+		args = []string{"ui"}
+	}
 	root.SetArgs(args)
 	root.SetIn(stdin)
 	root.SetOut(stdout)
@@ -91,7 +94,7 @@ agentctl say last "skip the vendor folder"`,
 			root.AddCommand(c)
 		}
 	}
-	group("run", a.runCmd(), a.lsCmd(), a.showCmd(), a.eventsCmd(), a.rmCmd())
+	group("run", a.runCmd(), a.uiCmd(), a.lsCmd(), a.showCmd(), a.eventsCmd(), a.rmCmd())
 	group("steer", a.answerCmd(), a.sayCmd(), a.pauseCmd(), a.resumeCmd(), a.limitsCmd(), a.cancelCmd(), a.undoCmd())
 	group("look", a.planCmd(), a.diffCmd(), a.contextCmd())
 	group("daemon", a.modelCmd(), a.daemonCmd(), a.doctorCmd(), a.backupCmd(), a.versionCmd())

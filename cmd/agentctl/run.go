@@ -28,7 +28,7 @@ type runFlags struct {
 	steps, parallel         int
 	tokens, usd, wall       string
 	json, detach, ephemeral bool
-	yes, plain              bool
+	yes, plain, tui         bool
 	set                     func(flag string) bool
 }
 
@@ -69,6 +69,7 @@ agentctl run -f goals/upgrade.goal.md --json --yes`,
 	fl.BoolVarP(&f.detach, "detach", "d", false, "print the run's id and leave it to the daemon")
 	fl.BoolVar(&f.ephemeral, "ephemeral", false, "a private daemon that ends with this run")
 	fl.BoolVar(&f.json, "json", false, "one event a line on standard output")
+	fl.BoolVar(&f.tui, "tui", false, "watch it in the full-screen interface")
 	fl.BoolVar(&f.plain, "plain", false, "lines only, nothing that moves")
 	return c
 }
@@ -82,6 +83,9 @@ func (a *app) run(ctx context.Context, f runFlags, args []string) error {
 	// Until the run is started an interrupt ends the program; from then on the watcher takes it.
 	early, stop := a.interruptible(ctx)
 	defer stop()
+	if f.tui && (f.json || f.plain || f.detach || !a.screen()) {
+		return invalid("leave --tui out", "--tui needs a terminal, and neither --json, --plain nor --detach")
+	}
 	if f.detach && f.ephemeral {
 		return invalid("leave one of them out", "--detach and --ephemeral contradict each other: an ephemeral daemon ends with its client")
 	}
@@ -118,6 +122,10 @@ func (a *app) run(ctx context.Context, f runFlags, args []string) error {
 		fmt.Fprintln(a.stdout, started.Run)
 		a.note("started; watch it: agentctl events -f %s", started.Run)
 		return nil
+	}
+	if f.tui {
+		ignore() // the interface takes signals itself
+		return a.watchUI(ctx, c, started.Run)
 	}
 	w := a.watcher(c, started.Run, f.json, f.plain)
 	w.info, w.private = info, f.ephemeral

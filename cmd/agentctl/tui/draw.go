@@ -1,0 +1,342 @@
+package tui
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"agentd/journal"
+)
+
+// How much of a text a folded entry shows.
+const (
+	foldText = 6
+	foldHead = 4
+	foldTail = 4
+)
+
+// drawStep draws an entry of the stream at a time.
+func drawStep(e *entry, w int, now time.Time) []string {
+	st := e.step
+	switch {
+	case st.asked != nil || st.replied != nil:
+		return drawModel(st, e.open, w, now)
+	case st.call != nil:
+		return drawCall(st, e.open, w, now)
+	}
+	return drawNote(st.event, e.open, w)
+}
+
+func drawModel(st *step, open bool, w int, now time.Time) []string {
+	head, tail := "step", ""
+	if a := st.asked; a != nil {
+		head = fmt.Sprintf("step %d", a.Step)
+		if a.Purpose != "step" && a.Purpose != "" {
+			head += " " + line(a.Purpose)
+		}
+		if a.Task != "" {
+			head += " · " + line(a.Task)
+		}
+		if a.Try > 1 {
+			head += fmt.Sprintf(" · try %d", a.Try)
+		}
+	}
+	r := st.replied
+	if r == nil {
+		tail = "thinking " + span(now.Sub(st.at))
+		if st.chars > 0 {
+			tail = fmt.Sprintf("writing %s %s", count(int64(st.chars)), span(now.Sub(st.at)))
+		}
+		out := []string{sides(strong.paint(head), accent.paint(tail), w)}
+		if st.live != "" {
+			lines := wrap(safe(st.live), w-2)
+			out = append(out, indent(lines[max(0, len(lines)-8):], "  ")...)
+		}
+		if st.writing != "" {
+			out = append(out, "  "+faint.paint("calls "+line(st.writing)+" …"))
+		}
+		return out
+	}
+	if r.Used > 0 {
+		tail = count(r.Used) + " tok"
+	}
+	if r.USD > 0 {
+		tail += " " + dollars(r.USD)
+	}
+	if r.Ms > 0 {
+		tail += " " + span(time.Duration(r.Ms)*time.Millisecond)
+	}
+	out := []string{sides(strong.paint(head), faint.paint(strings.TrimSpace(tail)), w)}
+	switch {
+	case r.Lost:
+		return append(out, "  "+faint.paint("lost in a restart; it is asked again"))
+	case r.Reply == nil:
+		return append(out, indent(paintAll(bad, fold(wrap("failed: "+safe(r.Err), w-2), foldText, 0, open)), "  ")...)
+	}
+	if text := strings.TrimSpace(r.Reply.Text); text != "" {
+		out = append(out, indent(fold(wrap(safe(text), w-2), foldText, 0, open), "  ")...)
+	}
+	return out
+}
+
+func drawCall(st *step, open bool, w int, now time.Time) []string {
+	c := st.call
+	mark, col, tail := callState(st, now)
+	head := fmt.Sprintf("%s %s %s", col.paint(mark), strong.paint(line(c.Tool)), what(*c))
+	out := []string{sides(head, col.paint(tail), w)}
+	if open {
+		out = append(out, indent(paintAll(faint, wrap(safe(full(*c)), w-4)), "    ")...)
+	}
+	out = append(out, indent(verdict(st, w-4), "    ")...)
+	if f := st.finished; f != nil {
+		out = append(out, indent(output(f, open, w-6), "  "+faint.paint("│")+" ")...)
+		if len(f.Changed) > 0 {
+			out = append(out, "    "+faint.paint(clip("changed "+line(strings.Join(f.Changed, ", ")), w-4)))
+		}
+	}
+	return out
+}
+
+// callState is how far a call is: a mark, its colour, and words.
+func callState(st *step, now time.Time) (mark string, col style, words string) {
+	f := st.finished
+	switch {
+	case f == nil && st.ask != nil && st.answer == nil:
+		return "?", notice, "waits for you"
+	case f == nil && st.started == nil:
+		return "·", faint, ""
+	case f == nil:
+		return "▶", accent, span(now.Sub(st.at))
+	}
+	took := ""
+	if f.Ms > 0 {
+		took = span(time.Duration(f.Ms) * time.Millisecond)
+	}
+	switch {
+	case f.Status == journal.ToolRefused:
+		return "✗", bad, "refused"
+	case f.Status == journal.ToolInDoubt:
+		return "?", notice, "in doubt"
+	case f.Status == journal.ToolCanceled:
+		return "✗", alert, "cancelled"
+	case f.Killed != "":
+		return "✗", bad, strings.TrimSpace("killed: " + line(f.Killed) + " " + took)
+	case f.Exit != 0:
+		return "✗", bad, strings.TrimSpace(fmt.Sprintf("exit %d %s", f.Exit, took))
+	case f.Status == journal.ToolFailed:
+		return "✗", bad, strings.TrimSpace("failed " + took)
+	}
+	return "✓", good, took
+}
+
+// verdict says what policy and a person said of a call, where there is something to say.
+func verdict(st *step, w int) []string {
+	var out []string
+	say := func(col style, s string) { out = append(out, col.paint(clip(s, w))) }
+	if a := st.ask; a != nil {
+		words := "asks"
+		if a.Ask == journal.AskDoubt {
+			words = "in doubt: did it take effect?"
+		}
+		if a.Verdict.Rule != "" {
+			words += " by rule " + line(a.Verdict.Rule)
+		}
+		if a.Verdict.Why != "" {
+			words += " — " + line(a.Verdict.Why)
+		}
+		if st.answer == nil && st.finished == nil {
+			say(notice, words+" (a to answer)")
+		} else {
+			say(faint, words)
+		}
+	} else if f := st.finished; f != nil && f.Rule != "" {
+		say(bad, "denied by rule "+line(f.Rule))
+	}
+	if a := st.answer; a != nil {
+		words := line(a.Answer) + " by " + line(or(a.By, "somebody"))
+		if a.Reason != "" {
+			words += " — " + line(a.Reason)
+		}
+		say(alert, words)
+	}
+	return out
+}
+
+// output is what a call printed: its head and its tail, with what is left out between.
+func output(f *journal.ToolFinished, open bool, w int) []string {
+	head, tail := f.Head, f.Tail
+	var lines []string
+	if strings.TrimSpace(head) != "" {
+		lines = wrap(safeSGR(strings.TrimRight(head, "\n")), w)
+	}
+	missing := f.Bytes - int64(len(head)) - int64(len(tail))
+	if tail == "" || missing <= 0 {
+		if tail != "" {
+			lines = append(lines, wrap(safeSGR(strings.TrimRight(tail, "\n")), w)...)
+		}
+		return fold(lines, foldHead, foldTail, open)
+	}
+	end := wrap(safeSGR(strings.Trim(tail, "\n")), w)
+	gap := faint.paint(clip(fmt.Sprintf("… %s more, o shows all …", bytesOf(missing)), w))
+	if !open {
+		lines, end = lines[:min(len(lines), foldHead)], end[max(0, len(end)-foldTail):]
+	}
+	return append(append(lines, gap), end...)
+}
+
+func bytesOf(n int64) string {
+	switch {
+	case n < 1<<10:
+		return fmt.Sprintf("%d B", n)
+	case n < 1<<20:
+		return fmt.Sprintf("%.1f KiB", float64(n)/(1<<10))
+	}
+	return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
+}
+
+// fold keeps the first and the last lines and says what is between, unless the entry is open.
+func fold(lines []string, head, tail int, open bool) []string {
+	if open || len(lines) <= head+tail+1 {
+		return lines
+	}
+	out := append([]string{}, lines[:head]...)
+	out = append(out, faint.paint(fmt.Sprintf("… %d more lines …", len(lines)-head-tail)))
+	return append(out, lines[len(lines)-tail:]...)
+}
+
+func indent(lines []string, by string) []string {
+	out := make([]string, len(lines))
+	for i, l := range lines {
+		out[i] = by + l
+	}
+	return out
+}
+
+func paintAll(st style, lines []string) []string {
+	out := make([]string, len(lines))
+	for i, l := range lines {
+		out[i] = st.paint(l)
+	}
+	return out
+}
+
+// drawNote draws an event that is neither a model's nor a tool's.
+func drawNote(ev journal.Event, open bool, w int) []string {
+	col := faint
+	switch ev := ev.(type) {
+	case journal.RunStarted, journal.MessageSent:
+		col = strong
+	case journal.PlanMade:
+		col = accent
+	case journal.TaskStarted:
+		col = title
+	case journal.TaskFinished:
+		if col = good; !ev.OK {
+			col = bad
+		}
+	case journal.CheckFinished:
+		if col = good; !ev.OK {
+			col = alert
+		}
+	case journal.Paused, journal.CancelAsked, journal.LimitChanged, journal.Resumed, journal.AskAnswered:
+		col = alert
+	case journal.RunFinished:
+		if col = notice; ev.Status == journal.StatusAccepted {
+			col = good
+		}
+	}
+	return paintAll(col, fold(wrap(safe(noteText(ev)), w), foldText, 2, open))
+}
+
+// noteText is such an event in words; callers make it harmless.
+func noteText(ev journal.Event) string {
+	by := func(s string) string { return or(s, "somebody") }
+	dash := func(s string) string {
+		if s == "" {
+			return ""
+		}
+		return " — " + s
+	}
+	switch ev := ev.(type) {
+	case journal.RunStarted:
+		return "goal: " + ev.Goal.Text
+	case journal.DriverClaimed:
+		return "the daemon was restarted; the run goes on"
+	case journal.SnapshotMade:
+		return fmt.Sprintf("workspace snapshotted: %s", plural(ev.Files, "file"))
+	case journal.Recalled:
+		s := "remembered " + plural(len(ev.Items), "fact")
+		for _, it := range ev.Items {
+			s += fmt.Sprintf("\n  %.2f %s", it.Score, line(it.Text))
+		}
+		return s
+	case journal.PlanMade:
+		s := fmt.Sprintf("plan %d%s", ev.Plan.Revision, dash(ev.Reason))
+		if ev.Fallback {
+			s += " (the model made no valid plan; the goal is one task)"
+		}
+		for _, t := range ev.Plan.Tasks {
+			s += "\n  " + t.ID + ": " + line(t.Do)
+		}
+		return s
+	case journal.TaskStarted:
+		if ev.Attempt > 1 {
+			return fmt.Sprintf("task %s, attempt %d", ev.Task, ev.Attempt)
+		}
+		return "task " + ev.Task
+	case journal.TaskFinished:
+		if ev.OK {
+			return "task " + ev.Task + " done" + dash(ev.Result)
+		}
+		return "task " + ev.Task + " failed" + dash(ev.Reason)
+	case journal.CheckFinished:
+		s := "checks: "
+		if ev.Phase == "base" {
+			s = "checks before the run: "
+		}
+		var parts []string
+		for _, c := range ev.Checks {
+			parts = append(parts, checkMark(c)+" "+line(or(c.Name, c.Cmd)))
+		}
+		return s + strings.Join(parts, ", ")
+	case journal.MessageSent:
+		return by(ev.By) + ": " + ev.Text
+	case journal.AskAnswered:
+		return "answered " + ev.Answer + " by " + by(ev.By) + dash(ev.Reason)
+	case journal.LimitChanged:
+		return "limits changed by " + by(ev.By)
+	case journal.Paused:
+		if ev.Parked {
+			return "parked: it needs a person" + dash(ev.Reason)
+		}
+		return "paused by " + by(ev.By) + dash(ev.Reason)
+	case journal.Resumed:
+		return "resumed by " + by(ev.By)
+	case journal.CancelAsked:
+		return "cancel was asked by " + by(ev.By)
+	case journal.Noted:
+		return "note: " + ev.Text
+	case journal.RunFinished:
+		s := statusWord(ev.Status, ev.Self) + dash(ev.Reason)
+		if ev.Result != "" {
+			s += "\n" + strings.TrimSpace(ev.Result)
+		}
+		if ev.Hint != "" {
+			s += "\nnext: " + ev.Hint
+		}
+		return s
+	case journal.Undone:
+		return fmt.Sprintf("undone by %s: %s restored, %d kept", by(ev.By), plural(len(ev.Restored), "file"), len(ev.Kept))
+	}
+	return string(ev.Kind())
+}
+
+func checkMark(c journal.Check) string {
+	switch {
+	case c.Vacuous:
+		return "~"
+	case c.OK:
+		return "✓"
+	}
+	return "✗"
+}
