@@ -10,8 +10,8 @@ type Options struct {
 	Backend string
 	// AllowNone permits LevelNone where nothing better can be had.
 	AllowNone bool
-	// NewEgress makes what serves a box's connections, one per box. Nil means a proxy that opens what the policy's
-	// Net allows and nothing else.
+	// NewEgress makes what serves a box's connections, one per box: a proxy of package egress for Net.Policy, with the
+	// daemon's own addresses, secrets and CA. Nil means one without these.
 	NewEgress func(Net) (Egress, error)
 	// FailSetup makes every set-up fail at its last step: a test of what is left then.
 	FailSetup bool

@@ -345,8 +345,9 @@ func (p *Proc) finish(exit *boxinit.Exit, err error, wall time.Duration) {
 		killed, detail = KilledMemory, "memory, "+Bytes(p.cell.plan.limits.Memory)
 	}
 	r := Result{Killed: killed, Detail: detail, Level: p.cell.level, Usage: Usage{Wall: wall}}
-	if d, ok := p.egress.(interface{ Denied() []Denial }); ok {
-		r.Denied = d.Denied()
+	if p.egress != nil {
+		r.Egress = p.egress.Decisions()
+		r.Denied = denials(r.Egress)
 	}
 	if exit == nil {
 		r.Exit, r.Signal = 137, "SIGKILL"

@@ -5,6 +5,8 @@ import (
 	"io"
 	"os"
 	"time"
+
+	"agentd/sandbox/egress"
 )
 
 // Level orders how much isolation a backend gives. The zero Level means LevelLandlock as a minimum.
@@ -35,7 +37,10 @@ type Policy struct {
 
 // Net says where a box may connect. The zero value is nowhere.
 type Net struct {
-	Allow []string `json:"allow,omitempty"` // HOST:PORT or CIDR:PORT, opened on the user's authority; metadata addresses never
+	// Allow holds HOST:PORT, *.SUFFIX:PORT or CIDR:PORT, opened on the user's authority; metadata addresses never are.
+	Allow []string `json:"allow,omitempty"`
+	// Public opens every public address on the ports 80 and 443.
+	Public bool `json:"public,omitempty"`
 }
 
 // Limits bound one command. A zero field has a default (Defaults); a negative one is refused.
@@ -86,7 +91,8 @@ type Result struct {
 	Detail string // of Killed, in words that a model can act on: "memory, 2.0 GiB"
 	Usage  Usage
 	Level  Level
-	Denied []Denial // connections it wanted and didn't get; the first few
+	Denied []Denial          // connections it wanted and didn't get; the first few
+	Egress []egress.Decision // all that was decided about its connections: hosts, counts, bytes
 }
 
 // Guarantee is one thing a sandbox may enforce.

@@ -3,7 +3,6 @@ package sandbox
 import (
 	"context"
 	"net"
-	"net/netip"
 	"sync"
 )
 
@@ -13,24 +12,25 @@ func (p *Proc) serveNet(ctx context.Context) error {
 	if !pl.proxied {
 		return nil
 	}
-	egress := Egress(newAllowProxy(pl))
-	if p.box.opts.NewEgress != nil {
-		var err error
-		if egress, err = p.box.opts.NewEgress(p.cell.plan.policy.Net); err != nil {
-			return err
-		}
+	newEgress := p.box.opts.NewEgress
+	if newEgress == nil {
+		newEgress = newProxy
 	}
-	p.egress = egress
+	out, err := newEgress(p.cell.plan.policy.Net)
+	if err != nil {
+		return err
+	}
+	p.egress = out
 	slots := make(chan struct{}, maxConns)
 	for i, f := range p.cell.listeners {
 		l, err := net.FileListener(f)
 		if err != nil {
 			return err
 		}
-		serve := egress.Serve
+		serve := out.Serve
 		if i > 0 && i <= len(pl.forwards) {
 			to := pl.forwards[i-1]
-			serve = func(ctx context.Context, conn net.Conn) { forward(ctx, conn, to) }
+			serve = func(ctx context.Context, conn net.Conn) { out.ServeTo(ctx, conn, to) }
 		}
 		p.helpers.Go(func() { acceptAll(ctx, l, slots, serve) })
 	}
@@ -59,19 +59,4 @@ func acceptAll(ctx context.Context, l net.Listener, slots chan struct{}, serve f
 			conn.Close() // too many at a time
 		}
 	}
-}
-
-// forward connects a program that asked for an address which the policy names.
-func forward(ctx context.Context, conn net.Conn, to netip.AddrPort) {
-	defer conn.Close()
-	d := net.Dialer{Timeout: dialTimeout}
-	out, err := d.DialContext(ctx, "tcp", to.String())
-	if err != nil {
-		if tcp, ok := conn.(*net.TCPConn); ok {
-			tcp.SetLinger(0) // the program sees a reset, as without a listener
-		}
-		return
-	}
-	defer out.Close()
-	relay(ctx, conn, out)
 }

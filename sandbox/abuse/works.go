@@ -90,7 +90,7 @@ func (w work) run(ctx context.Context, f *fixture) error {
 	}
 	p := f.basePolicy("")
 	delete(p.Env, marker)
-	p.Limits = sandbox.Limits{Wall: 2 * time.Minute}
+	p.Limits = sandbox.Limits{Wall: 5 * time.Minute, CPU: 5 * time.Minute}
 	script := w.script
 	if w.needs != "" {
 		script = "command -v " + w.needs + " >/dev/null || { echo absent; exit 0; }\n" + script
