@@ -3,7 +3,9 @@
 package sandbox_test
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"net"
 	"os"
@@ -151,5 +153,35 @@ func TestBubblewrap(t *testing.T) {
 	_, res := run(t, b, sandbox.Policy{Workspace: ws, Limits: sandbox.Limits{Wall: 300 * time.Millisecond}}, "setsid sleep 100 & sleep 100")
 	if res.Killed != sandbox.KilledWall || res.Usage.Wall > 3*time.Second {
 		t.Errorf("got %+v", res)
+	}
+}
+
+// TestContainer asks for a sandbox where namespaces are refused, as in a container: inside a box. What is left is
+// Landlock, and the report says so.
+func TestContainer(t *testing.T) {
+	b := open(t)
+	tool := boxtest.Tool(t)
+	p := sandbox.Policy{Workspace: t.TempDir(), ReadOnly: []string{tool}}
+	var out bytes.Buffer
+	res, err := b.Run(context.Background(), p, sandbox.Command{Argv: []string{tool, "report"}, Stdout: &out})
+	if err != nil || res.Exit != 0 {
+		t.Fatalf("got %+v, %v: %s", res, err, out.String())
+	}
+	var r sandbox.Report
+	if err := json.Unmarshal(out.Bytes(), &r); err != nil {
+		t.Fatalf("%v: %s", err, out.String())
+	}
+	if r.Backend != "landlock" || r.Level != sandbox.LevelLandlock || !strings.Contains(r.Fix, "native can't be used") {
+		t.Errorf("got %+v", r)
+	}
+}
+
+// TestFailedSetup checks that the program doesn't run, and nothing is left, when the last step of the set-up fails.
+func TestFailedSetup(t *testing.T) {
+	o := options(t)
+	o.FailSetup = true
+	if b, err := sandbox.Open(o); err == nil {
+		b.Close()
+		t.Error("a sandbox whose set-up fails was opened")
 	}
 }

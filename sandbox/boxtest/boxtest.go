@@ -21,11 +21,11 @@ var build = sync.OnceValues(func() (string, error) {
 	if err := os.Chmod(dir, 0o755); err != nil { // the box's user must reach it
 		return "", err
 	}
-	out := filepath.Join(dir, "initonly")
-	cmd := exec.Command("go", "build", "-o", out, "agentd/sandbox/internal/initonly")
+	out := filepath.Join(dir, "boxtool")
+	cmd := exec.Command("go", "build", "-o", out, "agentd/sandbox/internal/boxtool")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-buildvcs=false")
 	if text, err := cmd.CombinedOutput(); err != nil {
-		return "", &exec.Error{Name: "go build initonly: " + string(text), Err: err}
+		return "", &exec.Error{Name: "go build boxtool: " + string(text), Err: err}
 	}
 	return out, nil
 })
@@ -37,6 +37,12 @@ func Init(t testing.TB) string {
 	if !cgo {
 		return ""
 	}
+	return Tool(t)
+}
+
+// Tool returns the program sandbox/internal/boxtool, built.
+func Tool(t testing.TB) string {
+	t.Helper()
 	if path := os.Getenv(Env); path != "" {
 		return path
 	}

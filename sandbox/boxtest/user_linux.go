@@ -32,7 +32,7 @@ func AsUser(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := exec.Command(program, "-test.run", "^Test", "-test.skip", "^"+t.Name()+"$")
-	c.Dir, c.Env = tmp, append(os.Environ(), "TMPDIR="+tmp, "HOME="+tmp, Env+"="+Init(t))
+	c.Dir, c.Env = tmp, append(os.Environ(), "TMPDIR="+tmp, "HOME="+tmp, Env+"="+Tool(t))
 	c.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
 	if out, err := c.CombinedOutput(); err != nil {
 		t.Errorf("as user %d: %v\n%s", uid, err, out)
