@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/netip"
 	"slices"
@@ -46,12 +47,9 @@ func (n Net) Policy() egress.Policy {
 func planNet(n Net) (netPlan, error) {
 	p := netPlan{public: n.Public, proxied: n.Public || len(n.Allow) > 0}
 	for _, s := range n.Allow {
-		r, err := egress.ParseRule(s)
+		r, err := parseRule(s)
 		if err != nil {
 			return p, badField("net.allow", "%q: %v", s, err)
-		}
-		if r.Port == 0 {
-			return p, badField("net.allow", "%q: want HOST:PORT, *.SUFFIX:PORT or CIDR:PORT", s)
 		}
 		p.rules = append(p.rules, r)
 		if addr, ok := forwardOf(r); ok && !slices.Contains(p.forwards, addr) {
@@ -65,6 +63,15 @@ func planNet(n Net) (netPlan, error) {
 		return p, badField("net", "%v", err)
 	}
 	return p, nil
+}
+
+// parseRule reads a rule of a box, which always names its port.
+func parseRule(s string) (egress.Rule, error) {
+	r, err := egress.ParseRule(s)
+	if err == nil && r.Port == 0 {
+		err = errors.New("want HOST:PORT, *.SUFFIX:PORT or CIDR:PORT")
+	}
+	return r, err
 }
 
 // forwardOf is the address that the box itself answers on for a rule: a name can't have one.

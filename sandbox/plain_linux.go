@@ -44,7 +44,7 @@ func (l *plain) close() { l.nursery.close() }
 // launch starts an init without namespaces. Paths are the host's own: the view can't be changed, only what of it may
 // be touched.
 func (l *plain) launch(pl *plan) (*launched, error) {
-	if len(pl.policy.Net.Allow) > 0 && l.landlock {
+	if pl.net.proxied && l.landlock {
 		return nil, badField("net.allow", "no allow-list can be offered at the level landlock, where there is no network namespace: leave it empty, or allow user namespaces")
 	}
 	dir, err := os.MkdirTemp("", "agentd-box")
