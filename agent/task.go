@@ -16,6 +16,8 @@ const (
 	maxMuddles   = 4  // unusable replies in a row
 	maxLoops     = 3  // refused repeats of a call; each raises the temperature first
 	maxStale     = 15 // calls in a row that showed nothing new
+	smallStale   = 6  // the same, of a small model
+	doneStale    = 2  // after so many a small model may have finished without knowing it
 )
 
 // task works on one task until it is done or failed. It picks up an attempt where the journal left it.
@@ -86,13 +88,22 @@ func (d *driver) step(ctx context.Context, id string, pending []journal.Event) (
 			return false, d.led.do(ctx, func(t *tx) error { t.add(pending...); return nil })
 		}
 	}
+	if len(pending) > 0 && d.models[d.current()].Info().Local {
+		if err := d.led.do(ctx, func(t *tx) error { t.add(pending...); return nil }); err != nil {
+			return false, err
+		}
+		pending = nil
+		if done, err := d.finished(ctx, id); done || err != nil {
+			return done, err
+		}
+	}
 	for {
 		var why string
 		reply, asked, err := d.ask(ctx, question{
 			task: id, purpose: "step", before: pending,
 			build: func(s *journal.State, info llm.Info) (*llm.Request, error) {
 				task := s.Tasks[id]
-				if why = exhausted(task); why != "" {
+				if why = exhausted(task, info); why != "" {
 					return nil, errGiveUp
 				}
 				return d.render(s, task, info), nil
@@ -115,15 +126,40 @@ func (d *driver) step(ctx context.Context, id string, pending []journal.Event) (
 // errGiveUp stops an attempt before its next call.
 var errGiveUp = errors.New("the attempt is exhausted")
 
+// finished ends a task whose model repeats itself when the run's criteria hold: small models often don't see that they are done. The
+// measurement that decides the run is made later, as ever.
+func (d *driver) finished(ctx context.Context, id string) (bool, error) {
+	var stale int
+	if err := d.led.view(ctx, func(s *journal.State) { stale = look(s.Tasks[id]).stale }); err != nil || stale == 0 || stale%doneStale != 0 {
+		return false, err
+	}
+	e, _, err := d.judgeWork(ctx)
+	if err != nil || e == nil {
+		return false, err
+	}
+	e.Phase = "progress"
+	return e.OK, d.led.do(ctx, func(t *tx) error {
+		t.add(*e)
+		if e.OK {
+			t.add(journal.TaskFinished{Task: id, OK: true, Result: "The checks hold."})
+		}
+		return nil
+	})
+}
+
 // exhausted says why an attempt must not go on, or "".
-func exhausted(task *journal.Task) string {
+func exhausted(task *journal.Task, info llm.Info) string {
 	h := look(task)
+	most := maxStale
+	if info.Style == llm.StyleFenced {
+		most = smallStale
+	}
 	switch {
 	case h.loops >= maxLoops:
 		return fmt.Sprintf("stalled: the same call was repeated although it gives the same result: %s", clip(h.loop, 300))
 	case h.muddles >= maxMuddles:
 		return "stalled: the model's replies can't be used: " + clip(h.muddle, 300)
-	case h.stale >= maxStale:
+	case h.stale >= most:
 		return fmt.Sprintf("stalled: the last %d calls showed nothing new", h.stale)
 	case len(task.Turns) >= maxTaskSteps:
 		return fmt.Sprintf("the task took %d steps without an end", len(task.Turns))

@@ -254,7 +254,7 @@ type Check struct {
 
 // CheckFinished is one measurement of all criteria.
 type CheckFinished struct {
-	Phase    string          `json:"phase"` // base (before the first call) or final
+	Phase    string          `json:"phase"` // base (before the first call), progress, final, or damage (the final checks on spoilt copies)
 	Checks   []Check         `json:"checks"`
 	Require  map[string]bool `json:"require,omitempty"` // condition -> holds
 	OK       bool            `json:"ok"`

@@ -323,8 +323,11 @@ func howToAnswer(run journal.RunID, e journal.ToolAsked) string {
 
 func (p *printer) checks(e journal.CheckFinished) {
 	when := "checks"
-	if e.Phase == "base" {
+	switch e.Phase {
+	case "base":
 		when = "checks before the run"
+	case "progress":
+		when = "checks so far"
 	}
 	for _, c := range e.Checks {
 		style, word := good, "ok"
