@@ -56,6 +56,11 @@ test-crash: bin/.built
 test-sandbox:
 	CGO_ENABLED=0 go test -count=1 -timeout 15m ./sandbox/...
 
+## test-browser: the browser tool against a real Chromium, hard pages included
+test-browser:
+	@scripts/need.sh chromium:chromium
+	go test -tags browser -count=1 -timeout 15m ./tools/browser/...
+
 ## test-memory: crash safety of the memory store, at length
 test-memory:
 	MEMORY_KILLS=500 go test -count=1 -timeout 30m -run 'Crash|Kill' ./memory/...

@@ -34,6 +34,8 @@ type env struct {
 	Search args.Search    `expr:"search"`
 	Finish args.Finish    `expr:"finish"`
 
+	Browser args.Browser `expr:"browser"`
+
 	Path string    `expr:"path"` // of a file tool: relative to the workspace where it is below it
 	Cmds []Command `expr:"cmds"` // the commands of a shell call or of bash code; other code is one that is dynamic
 }
@@ -139,6 +141,8 @@ func environment(c Call, commands bool) (*env, error) {
 	case args.ListFiles:
 		e.List = a
 		file(&e.List.Path)
+	case args.Browser:
+		e.Browser = a
 	case args.Search:
 		e.Search = a
 	case args.Finish:
