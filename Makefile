@@ -3,6 +3,7 @@ GOAL      ?= find the five largest files below here and write a table of them to
 WORKSPACE ?=
 CACHE     ?= $(or $(AGENTD_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/agentd)
 SEEDS     ?= 3
+FLOOR     ?= 15
 
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 BENCHSTAT   = golang.org/x/perf/cmd/benchstat@latest
@@ -30,7 +31,7 @@ bin/.built: $(SOURCES)
 ## test: everything that needs no network, GPU or model download, with the race detector
 test: bin/.built
 	@scripts/need.sh gcc:gcc git:git python3:python3
-	go test -race ./...
+	CRASH_KILLS=20 go test -race ./...
 
 ## check: gofmt, vet, staticcheck, import rules
 check: $(CACHE)/bin/staticcheck
@@ -74,12 +75,8 @@ test-goals: bin/.built
 	go run ./evals -scripted -seeds 1 -floor 10
 
 ## test-model: the embedded model's bars, and the ten goals on it (SEEDS of each; fails below FLOOR)
-FLOOR ?= 15
 test-model: bin/.built
-	@scripts/need.sh npm:npm python3:python3 pip3:python3-pip
-	bin/agentctl model pull
-	AGENTD_TEST_MODEL=1 go test -count=1 -timeout 20m ./llm/local/...
-	go run ./evals -model local -seeds $(SEEDS) -floor $(FLOOR)
+	SEEDS=$(SEEDS) FLOOR=$(FLOOR) scripts/test-model.sh
 
 ## fuzz: every fuzz target for 20 s
 fuzz:
