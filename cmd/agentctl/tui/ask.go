@@ -92,9 +92,9 @@ func (b *askBox) view(_ *Model, w, h int) []string {
 	}[b.ask.Ask]
 	c := b.ask.Call
 	var lines []string
-	if b.ask.Verdict.Rule != "" || b.ask.Verdict.Why != "" {
+	if named(b.ask.Verdict) || b.ask.Verdict.Why != "" {
 		why := line(b.ask.Verdict.Why)
-		if b.ask.Verdict.Rule != "" {
+		if named(b.ask.Verdict) {
 			why = strings.TrimSpace("rule " + line(b.ask.Verdict.Rule) + " · " + why)
 		}
 		lines = append(lines, paintAll(faint, wrap(strings.Trim(why, " ·"), in))...)

@@ -138,7 +138,7 @@ func verdict(st *step, w int) []string {
 		if a.Ask == journal.AskDoubt {
 			words = "in doubt: did it take effect?"
 		}
-		if a.Verdict.Rule != "" {
+		if named(a.Verdict) {
 			words += " by rule " + line(a.Verdict.Rule)
 		}
 		if a.Verdict.Why != "" {
@@ -161,6 +161,9 @@ func verdict(st *step, w int) []string {
 	}
 	return out
 }
+
+// named reports whether a rule decided, rather than that there is none.
+func named(v journal.Verdict) bool { return v.Rule != "" && v.Rule != "no rule" }
 
 // output is what a call printed: its head and its tail, with what is left out between.
 func output(f *journal.ToolFinished, open bool, w int) []string {

@@ -135,7 +135,7 @@ func (h *home) view(w, rows int, now time.Time) []string {
 	if len(h.shown) == 0 {
 		return h.empty(w, rows)
 	}
-	out := []string{faint.paint(fit(fmt.Sprintf("  %-12s %-12s %5s %6s %8s  %s", "run", "state", "age", "tokens", "cost", "goal"), w))}
+	out := []string{faint.paint(fit(fmt.Sprintf("  %-12s %-14s %5s %6s %8s  %s", "run", "state", "age", "tokens", "cost", "goal"), w))}
 	body := max(rows-1, 1)
 	at := h.index()
 	per := 1
@@ -172,7 +172,7 @@ func runLines(s journal.Summary, chosen bool, w, per int, now time.Time) []strin
 	if s.Asks > 1 {
 		state += fmt.Sprintf(" %d", s.Asks)
 	}
-	head := mark + fit(line(string(s.Run)), 12) + " " + col.paint(fit(state, 12)) + fmt.Sprintf(" %5s %6s %8s  ", age(took), count(s.Tokens), dollars(s.USD))
+	head := mark + fit(line(string(s.Run)), 12) + " " + col.paint(fit(state, 14)) + fmt.Sprintf(" %5s %6s %8s  ", age(took), count(s.Tokens), dollars(s.USD))
 	now1 := doing(s)
 	if per == 2 {
 		return []string{fit(head+goal, w), fit("  "+strings.Repeat(" ", 13)+faint.paint(clip(now1, w-16)), w)}

@@ -313,12 +313,12 @@ func (m *Model) Screen() []string {
 	}
 	out = append(out, m.foot()...)
 	if o := m.front(); o != nil {
-		box := o.view(m, m.w, m.h-2)
-		if len(box) > 0 && width(box[0]) == m.w && len(box) == m.h-2 {
-			out = append(box, out[len(out)-2:]...)
-		} else {
-			out = place(out, box, m.w, m.h-2)
+		box := o.view(m, m.w, m.h-3) // the first line stays in sight, as do the last two
+		x, y := max((m.w-width(strings.Join(box[:min(len(box), 1)], "")))/2, 0), max((m.h-2-len(box))/3, 1)
+		if p, ok := o.(*prompt); ok && p.typed != nil { // what it changes stays in sight
+			y = max(m.h-2-len(box), 1)
 		}
+		out = place(out, box[:min(len(box), m.h-3)], x, y, m.w)
 	}
 	return out
 }

@@ -45,13 +45,12 @@ func boxed(head string, lines []string, w int) []string {
 	return append(out, accent.paint("╰"+strings.Repeat("─", max(w-2, 0))+"╯"))
 }
 
-// place lays a box over the middle of a screen.
-func place(screen, box []string, w, h int) []string {
+// place lays a box over a screen of w columns.
+func place(screen, box []string, x, y, w int) []string {
 	if len(box) == 0 {
 		return screen
 	}
 	bw := width(box[0])
-	x, y := max((w-bw)/2, 0), max((h-len(box))/3, 0)
 	for i, l := range box {
 		if y+i >= len(screen) {
 			break

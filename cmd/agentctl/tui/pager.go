@@ -308,8 +308,8 @@ func showHelp(m *Model) tea.Cmd {
 		}
 	}
 	lines = append(lines,
-		"Runs belong to the daemon: leaving this screen ends none. What is shown comes from the",
-		"run's journal, and every key makes the same API call as a command of agentctl.",
+		"Runs belong to the daemon: leaving this screen ends none. What is shown comes from the run's journal, and every "+
+			"key makes the same API call as a command of agentctl.",
 		"", title.paint("Moving"),
 		"  "+fit(strong.paint("j k ↓ ↑"), 16)+" next, previous",
 		"  "+fit(strong.paint("pgdn pgup"), 16)+" a page; ctrl+d and ctrl+u half of one",
@@ -319,7 +319,8 @@ func showHelp(m *Model) tea.Cmd {
 	section("Runs", inHome)
 	section("One run", inRun)
 	lines = append(lines, "", title.paint("Marks"),
-		"  ▶ running   ? needs you   ‖ paused   · queued or pending   ✓ accepted or done   ✗ failed or ended otherwise",
+		"  ▶ running   ? needs you   ‖ paused   · queued or pending",
+		"  ✓ accepted or done   ✗ failed or ended otherwise",
 		"  ~ a check that held before the run and so counts for nothing",
 		"", faint.paint("agentctl "+line(m.opt.Version)+" · daemon "+line(m.info.Version)+" · "+line(m.info.Socket)),
 	)
