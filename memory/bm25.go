@@ -21,14 +21,20 @@ type scored struct {
 // bm25 ranks rows by the words they share with a text, among those of the masks. How rare a word is, and how long a text is
 // usually, are counted among the same rows.
 func (n *snapshot) bm25(text string, masks []bitmap, k int) []scored {
-	seen := map[string]bool{}
 	var terms []string
-	words(text, func(w string) {
-		if !seen[w] {
-			seen[w] = true
+	for _, w := range wordList(text) {
+		if !slices.Contains(terms, w) {
 			terms = append(terms, w)
 		}
-	})
+	}
+	var buf []post
+	list := func(seg int, term string) []post {
+		l := n.list(seg, term, buf)
+		if seg < len(n.segs) {
+			buf = l
+		}
+		return l
+	}
 	visible := func(seg int) bitmap {
 		if masks != nil {
 			return masks[seg]
@@ -65,18 +71,27 @@ func (n *snapshot) bm25(text string, masks []bitmap, k int) []scored {
 			length += n.tail.words
 		}
 		for i, t := range terms {
-			n.each(seg, t, func(p post) {
+			if masks == nil { // forgotten rows are counted until they are compacted away
+				df[i] += n.listLen(seg, t)
+				continue
+			}
+			for _, p := range list(seg, t) {
 				if m.has(int(p.row)) {
 					df[i]++
 				}
-			})
+			}
 		}
 	}
 	if rows == 0 {
 		return nil
 	}
+	for i := range df {
+		df[i] = min(df[i], rows)
+	}
 	mean := max(float64(length)/float64(rows), 1)
+	perWord := bm25K * bm25B / mean
 	var best []scored
+	least := 0.0 // of the best k, once there are many
 	score := make([]float64, segmentRows)
 	var touched []uint32
 	for seg := range views {
@@ -92,24 +107,27 @@ func (n *snapshot) bm25(text string, masks []bitmap, k int) []scored {
 			if df[i] == 0 {
 				continue
 			}
-			idf := math.Log(1 + (float64(rows-df[i])+0.5)/(float64(df[i])+0.5))
-			n.each(seg, t, func(p post) {
+			idf := math.Log(1+(float64(rows-df[i])+0.5)/(float64(df[i])+0.5)) * (bm25K + 1)
+			for _, p := range list(seg, t) {
 				if !m.has(int(p.row)) {
-					return
+					continue
 				}
 				if score[p.row] == 0 {
 					touched = append(touched, p.row)
 				}
 				f := float64(p.n)
-				score[p.row] += idf * f * (bm25K + 1) / (f + bm25K*(1-bm25B+bm25B*float64(rowLen(seg, int(p.row)))/mean))
-			})
+				score[p.row] += idf * f / (f + bm25K*(1-bm25B) + perWord*float64(rowLen(seg, int(p.row))))
+			}
 		}
 		for _, row := range touched {
-			best = append(best, scored{seg, int(row), score[row]})
+			if score[row] >= least {
+				best = append(best, scored{seg, int(row), score[row]})
+			}
 			score[row] = 0
 		}
-		if len(best) > 16*k {
+		if len(best) > 8*k {
 			best = topScored(best, k)
+			least = best[k-1].score
 		}
 	}
 	return topScored(best, k)

@@ -44,7 +44,11 @@ func child(path string, out io.Writer) error {
 	fmt.Fprintln(out, "open")
 	ctx := context.Background()
 	fail := make(chan error, 8)
-	if life%3 == 0 && life > 0 { // another model than the last life's
+	st, err := s.Stats()
+	if err != nil {
+		return err
+	}
+	if st.Model != "" && st.Model != modelOf(life).name {
 		if err := s.Reembed(ctx, nil); err != nil {
 			return err
 		}

@@ -3,7 +3,6 @@ package memory
 import (
 	"encoding/binary"
 	"hash/crc32"
-	"iter"
 	"math/bits"
 	"slices"
 	"sort"
@@ -23,31 +22,41 @@ const attribute = "\x01"
 // filterFields are the fields that a filter may name.
 var filterFields = []string{"file", "kind", "run", "tag", "trust", "url"}
 
-// attributes calls yield for the dictionary key of each of an item's attributes.
-func attributes(it *Item, yield func(string)) {
-	yield(attributeKey("namespace", string(it.Namespace)))
-	yield(attributeKey("trust", it.Trust.String()))
-	for _, f := range []struct{ name, value string }{{"kind", it.Source.Kind}, {"run", it.Source.Run}, {"file", it.Source.File}, {"url", it.Source.URL}} {
+// attributes calls yield for each of an item's attributes.
+func attributes(it *Item, yield func(field, value string)) {
+	yield("namespace", string(it.Namespace))
+	yield("trust", it.Trust.String())
+	for _, f := range [...]struct{ name, value string }{{"kind", it.Source.Kind}, {"run", it.Source.Run}, {"file", it.Source.File}, {"url", it.Source.URL}} {
 		if f.value != "" {
-			yield(attributeKey(f.name, f.value))
+			yield(f.name, f.value)
 		}
 	}
 	for _, t := range it.Tags {
-		yield(attributeKey("tag", t))
+		yield("tag", t)
 	}
 }
 
-func attributeKey(field, value string) string { return attribute + field + "\x00" + value }
+func appendAttribute(b []byte, field, value string) []byte {
+	b = append(b, attribute...)
+	b = append(b, field...)
+	b = append(b, 0)
+	return append(b, value...)
+}
+
+func attributeKey(field, value string) string { return string(appendAttribute(nil, field, value)) }
 
 // tailIndex is the index of the rows that are not sealed yet, and the builder of a segment's index. Rows are only ever
 // added, so a reader that ignores rows from its snapshot's end on sees its own state.
 type tailIndex struct {
 	mu    sync.RWMutex // guards the fields below
-	lists map[string][]post
+	lists map[string]*[]post
 	lens  []uint16
+
+	scan scanner // of the writer
+	key  []byte
 }
 
-func newTailIndex() *tailIndex { return &tailIndex{lists: map[string][]post{}} }
+func newTailIndex() *tailIndex { return &tailIndex{lists: map[string]*[]post{}} }
 
 // add indexes the next row.
 func (x *tailIndex) add(it *Item) {
@@ -55,20 +64,27 @@ func (x *tailIndex) add(it *Item) {
 	defer x.mu.Unlock()
 	row := uint32(len(x.lens))
 	n := 0
-	add := func(key string) {
-		l := x.lists[key]
-		if len(l) > 0 && l[len(l)-1].row == row {
+	add := func(key []byte) {
+		l := x.lists[string(key)]
+		if l == nil {
+			l = new([]post)
+			x.lists[string(key)] = l
+		}
+		if e := *l; len(e) > 0 && e[len(e)-1].row == row {
 			// The last entry is beyond every snapshot, as the row is.
-			l[len(l)-1].n++
+			e[len(e)-1].n++
 			return
 		}
-		x.lists[key] = append(l, post{row, 1})
+		*l = append(*l, post{row, 1})
 	}
-	words(it.Text, func(w string) {
+	x.scan.words(it.Text, func(w []byte) {
 		n++
 		add(w)
 	})
-	attributes(it, add)
+	attributes(it, func(field, value string) {
+		x.key = appendAttribute(x.key[:0], field, value)
+		add(x.key)
+	})
 	x.lens = append(x.lens, uint16(min(n, 1<<16-1)))
 }
 
@@ -76,7 +92,10 @@ func (x *tailIndex) add(it *Item) {
 func (x *tailIndex) list(key string) []post {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
-	return x.lists[key]
+	if l := x.lists[key]; l != nil {
+		return *l
+	}
+	return nil
 }
 
 func (x *tailIndex) rowLens() []uint16 {
@@ -112,7 +131,7 @@ func (x *tailIndex) encode() []byte {
 		binary.LittleEndian.PutUint32(b[offsets+4*i:], uint32(len(b)))
 		b = binary.AppendUvarint(b, uint64(len(k)))
 		b = append(b, k...)
-		l := x.lists[k]
+		l := *x.lists[k]
 		b = binary.AppendUvarint(b, uint64(len(l)))
 		last := uint32(0)
 		for _, p := range l {
@@ -154,41 +173,65 @@ func (x index) whole() bool {
 func (x index) rowLen(row int) int { return int(binary.LittleEndian.Uint16(x.b[12+2*row:])) }
 
 // entry is the i-th key and the bytes from its list on.
-func (x index) entry(i int) (string, []byte) {
+func (x index) entry(i int) (key, rest []byte) {
 	at := binary.LittleEndian.Uint32(x.b[12+2*x.rows+4*i:])
 	if int64(at) > int64(len(x.b)) {
-		return "", nil
+		return nil, nil
 	}
 	r := reader{b: x.b[at:]}
-	key := r.bytes(r.uint())
-	return string(key), r.b
+	key = r.bytes(r.uint())
+	return key, r.b
 }
 
-// list yields the rows that have a key, in order.
-func (x index) list(key string) iter.Seq[post] {
-	return func(yield func(post) bool) {
-		i := sort.Search(x.keys, func(i int) bool { k, _ := x.entry(i); return k >= key })
-		if i == x.keys {
-			return
-		}
-		k, rest := x.entry(i)
-		if k != key {
-			return
-		}
-		r := reader{b: rest}
-		row := uint32(0)
-		for range r.count() {
-			d := r.uint()
-			row += uint32(d >> 1)
-			p := post{row: row, n: 1}
-			if d&1 == 1 {
-				p.n = uint32(r.uint())
-			}
-			if r.bad || int(row) >= x.rows || !yield(p) {
-				return
-			}
-		}
+// find is what follows a key: the number of its rows, and the rows. It is empty if the key is not there.
+func (x index) find(key string) []byte {
+	i := sort.Search(x.keys, func(i int) bool { k, _ := x.entry(i); return string(k) >= key })
+	if i == x.keys {
+		return nil
 	}
+	k, rest := x.entry(i)
+	if string(k) != key {
+		return nil
+	}
+	return rest
+}
+
+func (x index) listLen(key string) int {
+	r := reader{b: x.find(key)}
+	return r.count()
+}
+
+// list appends the rows that have a key, in order, to buf.
+func (x index) list(key string, buf []post) []post {
+	r := reader{b: x.find(key)}
+	n := r.count()
+	row := uint32(0)
+	for b := r.b; n > 0 && len(b) > 0; n-- {
+		d := uint32(b[0])
+		if d < 0x80 {
+			b = b[1:]
+		} else {
+			v, used := binary.Uvarint(b)
+			if used <= 0 {
+				return buf
+			}
+			d, b = uint32(v), b[used:]
+		}
+		row += d >> 1
+		p := post{row, 1}
+		if d&1 == 1 {
+			v, used := binary.Uvarint(b)
+			if used <= 0 {
+				return buf
+			}
+			p.n, b = uint32(v), b[used:]
+		}
+		if int(row) >= x.rows {
+			return buf
+		}
+		buf = append(buf, p)
+	}
+	return buf
 }
 
 // bitmap has one bit for each row of a segment, 32 to a word.

@@ -247,12 +247,19 @@ func (n *snapshot) masks(spaces []Namespace, f Filter) ([]bitmap, error) {
 		return nil, nil
 	}
 	out := make([]bitmap, len(n.segs)+1)
+	var buf []post
 	for i := range out {
 		var m bitmap
 		for _, keys := range groups {
 			g := newBitmap(n.viewRows(i))
 			for _, key := range keys {
-				n.each(i, key, func(p post) { g.set(int(p.row)) })
+				l := n.list(i, key, buf)
+				for _, p := range l {
+					g.set(int(p.row))
+				}
+				if i < len(n.segs) {
+					buf = l
+				}
 			}
 			if m == nil {
 				m = g
@@ -288,20 +295,24 @@ func (n *snapshot) id(seg, row int) ID {
 	return n.tail.ids[row]
 }
 
-// each calls f for the rows of segment i that have a key.
-func (n *snapshot) each(i int, key string, f func(post)) {
+// list is the rows of segment i that have a key; buf may be used for it.
+func (n *snapshot) list(i int, key string, buf []post) []post {
 	if i < len(n.segs) {
-		for p := range n.segs[i].index.list(key) {
-			f(p)
-		}
-		return
+		return n.segs[i].index.list(key, buf[:0])
 	}
-	for _, p := range n.tail.index.list(key) {
-		if int(p.row) >= n.tail.rows {
-			return
-		}
-		f(p)
+	l := n.tail.index.list(key)
+	for len(l) > 0 && int(l[len(l)-1].row) >= n.tail.rows {
+		l = l[:len(l)-1]
 	}
+	return l
+}
+
+// listLen is the number of rows of segment i that have a key.
+func (n *snapshot) listLen(i int, key string) int {
+	if i < len(n.segs) {
+		return n.segs[i].index.listLen(key)
+	}
+	return len(n.list(i, key, nil))
 }
 
 // masked are the views with only the masks' rows live.

@@ -88,23 +88,14 @@ func (s *Store) duplicate(ctx context.Context, it *Item) (ID, error) {
 
 // says says whether two texts say the same: the same words, or nearly the same meaning with the same numbers and negations.
 func says(a, b string, cosine float64) bool {
-	list := func(t string, keep func(string) bool) []string {
-		var l []string
-		words(t, func(w string) {
-			if keep(w) {
-				l = append(l, w)
-			}
-		})
-		return l
-	}
-	all := func(string) bool { return true }
-	if slices.Equal(list(a, all), list(b, all)) {
+	x, y := wordList(a), wordList(b)
+	if slices.Equal(x, y) {
 		return true
 	}
-	telling := func(w string) bool {
-		return strings.ContainsFunc(w, unicode.IsDigit) || slices.Contains([]string{"no", "not", "never", "none", "without", "cannot", "t"}, w)
+	plain := func(w string) bool {
+		return !strings.ContainsFunc(w, unicode.IsDigit) && !slices.Contains([]string{"no", "not", "never", "none", "without", "cannot", "t"}, w)
 	}
-	return cosine >= sameMeaning && slices.Equal(list(a, telling), list(b, telling))
+	return cosine >= sameMeaning && slices.Equal(slices.DeleteFunc(x, plain), slices.DeleteFunc(y, plain))
 }
 
 // Waiting lists the proposed items, oldest first.

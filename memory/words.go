@@ -1,7 +1,7 @@
 package memory
 
 import (
-	"strings"
+	"bytes"
 	"unicode"
 	"unicode/utf8"
 )
@@ -9,33 +9,40 @@ import (
 // maxWord bounds an indexed word in bytes; the rest of a longer one does not count.
 const maxWord = 64
 
+// scanner finds the words of texts; its buffers are used again. The zero value is ready.
+type scanner struct {
+	runes []rune
+	word  []byte
+	whole []byte
+}
+
 // words calls yield for each word of a text as the index knows it: runs of letters, marks and digits in lower case; the
-// parts of identifiers beside the whole (readFile: readfile, read, file; snake_case and a/path.go likewise); and each pair
-// of neighbours in scripts that write without spaces, with each single character.
-func words(text string, yield func(string)) {
-	runes := []rune(text)
-	for i := 0; i < len(runes); {
+// parts of identifiers beside the whole (readFile: readfile, read, file; snake_case and sha256 likewise); and each pair of
+// neighbours in scripts that write without spaces, with each single character. yield must not keep the bytes.
+func (s *scanner) words(text string, yield func([]byte)) {
+	r := s.runes[:0]
+	for _, c := range text {
+		r = append(r, c)
+	}
+	s.runes = r
+	for i := 0; i < len(r); {
 		switch {
-		case cjk(runes[i]):
+		case cjk(r[i]):
 			j := i
-			for j < len(runes) && cjk(runes[j]) {
-				yield(string(runes[j]))
+			for j < len(r) && cjk(r[j]) {
+				yield(s.fold(r[j : j+1]))
 				if j > i {
-					yield(string(runes[j-1 : j+1]))
+					yield(s.fold(r[j-1 : j+1]))
 				}
 				j++
 			}
 			i = j
-		case wordRune(runes[i]):
+		case wordRune(r[i]):
 			j := i
-			parts := 0
-			for j < len(runes) && !cjk(runes[j]) && (wordRune(runes[j]) || joins(runes, j)) {
-				if !wordRune(runes[j]) {
-					parts++
-				}
+			for j < len(r) && !cjk(r[j]) && (wordRune(r[j]) || joins(r, j)) {
 				j++
 			}
-			compound(runes[i:j], parts > 0, yield)
+			s.compound(r[i:j], yield)
 			i = j
 		default:
 			i++
@@ -49,21 +56,21 @@ func joins(r []rune, i int) bool {
 }
 
 // compound yields a word and, if it is made of several, each of them.
-func compound(r []rune, joined bool, yield func(string)) {
-	whole := fold(r)
-	if whole != "" {
-		yield(whole)
-	}
-	start, n := 0, 0
+func (s *scanner) compound(r []rune, yield func([]byte)) {
+	s.whole = append(s.whole[:0], s.fold(r)...)
+	yield(s.whole)
+	start := 0
 	part := func(end int) {
-		if p := fold(r[start:end]); p != "" && p != whole {
+		if p := s.fold(r[start:end]); len(p) > 0 && !bytes.Equal(p, s.whole) {
 			yield(p)
-			n++
 		}
 		start = end
 	}
 	for i := 1; i < len(r); i++ {
 		a, b := r[i-1], r[i]
+		if lower(a) && lower(b) {
+			continue
+		}
 		switch {
 		case b == '_':
 			part(i)
@@ -80,23 +87,43 @@ func compound(r []rune, joined bool, yield func(string)) {
 	}
 }
 
-// fold is the word in lower case without joints, cut to maxWord bytes.
-func fold(r []rune) string {
-	var b strings.Builder
+func lower(r rune) bool { return r >= 'a' && r <= 'z' }
+
+// fold is the word in lower case without joints, cut to maxWord bytes. It is overwritten by the next one.
+func (s *scanner) fold(r []rune) []byte {
+	b := s.word[:0]
 	for _, c := range r {
-		if c == '_' {
-			continue
+		switch {
+		case lower(c):
+		case c < 0x80:
+			if c == '_' {
+				continue
+			}
+			if c >= 'A' && c <= 'Z' {
+				c += 'a' - 'A'
+			}
+		default:
+			c = unicode.ToLower(c)
 		}
-		c = unicode.ToLower(c)
-		if b.Len()+utf8.RuneLen(c) > maxWord {
+		if len(b)+utf8.RuneLen(c) > maxWord {
 			break
 		}
-		b.WriteRune(c)
+		b = utf8.AppendRune(b, c)
 	}
-	return b.String()
+	s.word = b
+	return b
 }
 
-func wordRune(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) || unicode.IsMark(r) }
+// wordList collects the words of a text.
+func wordList(text string) []string {
+	var l []string
+	new(scanner).words(text, func(w []byte) { l = append(l, string(w)) })
+	return l
+}
+
+func wordRune(r rune) bool {
+	return lower(r) || unicode.IsLetter(r) || unicode.IsDigit(r) || unicode.IsMark(r)
+}
 
 func cjk(r rune) bool {
 	return r >= 0x2e80 && unicode.In(r, unicode.Han, unicode.Hiragana, unicode.Katakana, unicode.Hangul)
