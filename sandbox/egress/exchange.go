@@ -22,11 +22,26 @@ type idleConn struct {
 	net.Conn
 	in   io.Reader // reads of Conn, with what was read ahead
 	idle time.Duration
+
+	mu      sync.Mutex // guards stopped, and the order of deadlines
+	stopped bool
 }
 
 func (c *idleConn) Read(b []byte) (int, error) {
-	c.Conn.SetReadDeadline(time.Now().Add(c.idle))
+	c.mu.Lock()
+	if !c.stopped {
+		c.Conn.SetReadDeadline(time.Now().Add(c.idle))
+	}
+	c.mu.Unlock()
 	return c.in.Read(b)
+}
+
+// stop ends the read that waits, and those to come.
+func (c *idleConn) stop() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.stopped = true
+	c.Conn.SetReadDeadline(longAgo)
 }
 
 func (c *idleConn) Write(b []byte) (int, error) {
@@ -51,21 +66,29 @@ func (s *session) exchange(ctx context.Context, h *head, path, authority string,
 		s.fail(err)
 		return
 	}
-	var group sync.WaitGroup
-	if h.length != 0 {
-		group.Go(func() {
+	sent := make(chan struct{})
+	if h.length == 0 {
+		close(sent)
+	} else {
+		go func() {
+			defer close(sent)
 			if err := sendBody(out, client, h.length); err != nil {
 				up.Close() // a cut body must not pass for a whole one
 			}
-		})
+		}()
 	}
-	hijacked := s.answer(ctx, h, client, up, add)
-	if !hijacked {
-		s.linger()
+	if hijacked := s.answer(ctx, h, client, up, add); !hijacked {
+		closeWrite(s.conn)
+		select {
+		case <-sent:
+			s.linger()
+		case <-time.After(lingerTime): // answered before the body's end
+		case <-ctx.Done():
+		}
 	}
 	up.Close()
-	s.conn.SetReadDeadline(longAgo)
-	group.Wait()
+	client.stop()
+	<-sent
 }
 
 // sendBody passes a request's body on.

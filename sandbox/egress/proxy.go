@@ -192,6 +192,7 @@ func (s *session) connect(ctx context.Context, h *head) {
 		return
 	}
 	defer up.Close()
+	s.conn.SetDeadline(time.Now().Add(s.proxy.rules.limits.Idle))
 	if _, err := io.WriteString(s.conn, "HTTP/1.1 200 Connection established\r\n\r\n"); err != nil {
 		return
 	}
@@ -219,10 +220,13 @@ func (s *session) fail(err error) {
 	s.linger()
 }
 
+// lingerTime is how long an answered program may go on sending.
+const lingerTime = 500 * time.Millisecond
+
 // linger reads on for a moment, so that what the program still sends doesn't reset the answer away.
 func (s *session) linger() {
 	if c, ok := s.conn.(interface{ CloseWrite() error }); ok && c.CloseWrite() == nil {
-		s.conn.SetReadDeadline(time.Now().Add(500 * time.Millisecond))
+		s.conn.SetReadDeadline(time.Now().Add(lingerTime))
 		io.CopyN(io.Discard, s.conn, 256<<10)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -598,5 +599,77 @@ func TestServeTo(t *testing.T) {
 		if strings.Contains(string(got), "GET /x") != c.ok {
 			t.Errorf("%s: %q, want ok %v", c.to, got, c.ok)
 		}
+	}
+}
+
+// A program that stops reading for too long loses the connection, not the middle of what it reads.
+func TestStalledReader(t *testing.T) {
+	w := newWorld()
+	w.name("ok.example", public)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.listen(public+":443", l.Addr().String())
+	pattern := make([]byte, 32<<20)
+	for i := 0; i+4 <= len(pattern); i += 4 {
+		binary.BigEndian.PutUint32(pattern[i:], uint32(i))
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		conn, err := l.Accept()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		io.ReadFull(conn, make([]byte, 1))
+		conn.Write(pattern)
+	}()
+	t.Cleanup(func() { l.Close(); <-done })
+	_, addr := w.proxy(t, egress.Policy{Allow: []string{"ok.example"}, Limits: egress.Limits{Idle: 200 * time.Millisecond}}, egress.Options{})
+	conn := tunnel(t, addr, "")
+	defer conn.Close()
+	conn.Write([]byte{0})
+	time.Sleep(800 * time.Millisecond)
+	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	got, _ := io.ReadAll(conn)
+	if len(got) == 0 || len(got) == len(pattern) || !bytes.HasPrefix(pattern, got) {
+		t.Errorf("%d of %d bytes, want a beginning", len(got), len(pattern))
+	}
+}
+
+// An answer that comes before the end of the request's body is passed on, and the body isn't cut by that.
+func TestEarlyAnswer(t *testing.T) {
+	w := newWorld()
+	w.name("ok.example", public)
+	got := make(chan int64, 1)
+	w.site(t, public+":80", http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		http.NewResponseController(rw).EnableFullDuplex()
+		io.WriteString(rw, "early")
+		rw.(http.Flusher).Flush()
+		n, _ := io.Copy(io.Discard, r.Body)
+		got <- n
+	}))
+	_, addr := w.proxy(t, egress.Policy{Allow: []string{"ok.example"}}, egress.Options{})
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	io.WriteString(conn, "POST http://ok.example/ HTTP/1.1\r\nHost: ok.example\r\nContent-Length: 10\r\n\r\n01234")
+	in := bufio.NewReader(conn)
+	res, err := http.ReadResponse(in, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	early := make([]byte, 5)
+	if _, err := io.ReadFull(res.Body, early); err != nil || string(early) != "early" {
+		t.Errorf("got %q, %v before the body's end", early, err)
+	}
+	io.WriteString(conn, "56789")
+	if n := <-got; n != 10 {
+		t.Errorf("%d bytes of the body arrived, want 10", n)
 	}
 }

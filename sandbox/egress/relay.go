@@ -2,6 +2,7 @@ package egress
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"sync"
@@ -20,6 +21,9 @@ type liveness struct {
 	idle time.Duration
 	last atomic.Int64 // nanoseconds of the epoch
 }
+
+// errStalled ends a direction whose reader is gone, too slow or over its limit.
+var errStalled = errors.New("can't be passed on")
 
 func newLiveness(idle time.Duration) *liveness {
 	l := &liveness{idle: idle}
@@ -43,7 +47,7 @@ func (l *liveness) pump(dst, src net.Conn, count func(int) error) {
 				_, werr = dst.Write((*buf)[:n])
 			}
 			if werr != nil {
-				err = werr
+				err = errStalled // part of it may be gone: never go on
 			}
 		}
 		if buf != nil {
