@@ -65,7 +65,7 @@ func serve(ctx context.Context, o options, stderr io.Writer) error {
 		return err
 	}
 	defer store.Close()
-	d.box, err = sandbox.Open(sandbox.Options{AllowNone: o.unboxed, Log: d.log, State: filepath.Join(d.places.Home, "boxes")})
+	d.box, err = sandbox.Open(sandbox.Options{AllowNone: o.unboxed, Log: d.log, State: filepath.Join(d.places.Home, "boxes"), NewEgress: d.newEgress})
 	if err != nil {
 		return err
 	}
