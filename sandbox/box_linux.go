@@ -121,11 +121,7 @@ func (b *Box) Start(ctx context.Context, p Policy, c Command) (*Proc, error) {
 	if err != nil {
 		return nil, err
 	}
-	key, err := b.key(pl)
-	if err != nil {
-		return nil, err
-	}
-	cell, err := b.take(ctx, pl, key)
+	cell, err := b.take(ctx, pl, pl.key())
 	if err != nil {
 		return nil, err
 	}
@@ -135,8 +131,4 @@ func (b *Box) Start(ctx context.Context, p Policy, c Command) (*Proc, error) {
 		return nil, err
 	}
 	return proc, nil
-}
-
-func (b *Box) key(pl *plan) (string, error) {
-	return fmt.Sprintf("%+v\n%+v\n%+v\n%+v\n%s%+v%+v\n", pl.limits, pl.before, pl.after, pl.sources, pl.ident, pl.env, pl.net) + pl.templateKey(), nil
 }

@@ -89,7 +89,7 @@ func (b *Box) build(ctx context.Context, pl *plan, key string) (*cell, error) {
 	if b.groups != nil {
 		err := error(nil)
 		if c.group, err = b.groups.get(pl.limits); err == nil {
-			c.ooms = c.group.oom()
+			c.ooms = c.group.ooms
 			err = c.group.add(c.init.pid)
 		}
 		if err != nil {
@@ -204,6 +204,7 @@ func (c *cell) close() {
 		}
 	}
 	if c.group != nil {
+		c.group.ooms = c.group.oom()
 		c.group.owner.put(c.group)
 	}
 	c.release()

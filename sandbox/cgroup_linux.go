@@ -24,8 +24,10 @@ type cgroups struct {
 
 // cgroup holds one box.
 type cgroup struct {
-	owner *cgroups
-	name  string
+	owner         *cgroups
+	name          string
+	memory, procs int64 // the limits that are set: a box with the same ones needs no writing
+	ooms          int64 // kills for want of memory that were seen
 }
 
 // groupSeq keeps the groups of several Boxes in one process apart.
@@ -193,6 +195,10 @@ const (
 )
 
 func (c *cgroup) limit(l Limits) error {
+	if c.memory == l.Memory && c.procs == int64(l.Procs) {
+		return nil
+	}
+	c.memory, c.procs = 0, 0
 	memory, procs := strconv.FormatInt(l.Memory+groupSlackMemory, 10), strconv.Itoa(l.Procs+groupSlackProcs)
 	for controller, dir := range c.owner.dirs {
 		at := filepath.Join(dir, c.name)
@@ -208,7 +214,6 @@ func (c *cgroup) limit(l Limits) error {
 				return err
 			}
 		case controller == "memory":
-			set("memory.max_usage_in_bytes", "0")
 			if err := set("memory.limit_in_bytes", memory); err != nil {
 				return err
 			}
@@ -218,6 +223,7 @@ func (c *cgroup) limit(l Limits) error {
 			}
 		}
 	}
+	c.memory, c.procs = l.Memory, int64(l.Procs)
 	return nil
 }
 
@@ -231,20 +237,7 @@ func (c *cgroup) add(pid int) error {
 	return nil
 }
 
-func (c *cgroup) readInt(controller, file string) int64 {
-	dir := c.owner.dirs[controller]
-	if c.owner.version == 2 {
-		dir = c.owner.dirs[""]
-	}
-	b, err := os.ReadFile(filepath.Join(dir, c.name, file))
-	if err != nil {
-		return 0
-	}
-	n, _ := strconv.ParseInt(strings.TrimSpace(string(b)), 10, 64)
-	return n
-}
-
-// oom says whether the kernel ended a process of the group for want of memory since counted says how often it had.
+// oom says how often the kernel ended a process of the group for want of memory.
 func (c *cgroup) oom() int64 {
 	file, controller := "memory.events", ""
 	if c.owner.version == 1 {

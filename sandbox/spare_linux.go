@@ -25,10 +25,7 @@ func (b *Box) Prepare(p Policy) {
 	if err != nil {
 		return
 	}
-	key, err := b.key(pl)
-	if err != nil {
-		return
-	}
+	key := pl.key()
 	s := &spare{done: make(chan struct{}), workspace: p.Workspace}
 	b.mu.Lock()
 	if b.closed || b.spares[key] != nil {

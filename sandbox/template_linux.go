@@ -32,8 +32,6 @@ type template struct {
 	used int
 }
 
-func (pl *plan) templateKey() string { return fmt.Sprintf("%+v\n%+v", pl.base, pl.baseSources) }
-
 // get returns a copy of the template for pl.
 func (t *templates) get(pl *plan) (*os.File, error) {
 	key := pl.templateKey()
