@@ -52,9 +52,9 @@ type Options struct {
 
 // InBoxOptions completes o for a browser that InBox starts. proxied says that the box has a way out.
 func (o Options) InBoxOptions(proxied bool) Options {
-	o.SeenScratch, o.Profile, o.NoSandbox, o.Proxy = "/workspace", "/tmp/profile", true, ""
+	o.SeenScratch, o.Profile, o.NoSandbox, o.Proxy = boxScratch, boxProfile, true, ""
 	if proxied {
-		o.Proxy = "127.0.0.1:3128"
+		o.Proxy = boxProxy
 	}
 	return o
 }

@@ -211,6 +211,9 @@ func (t *tab) event(b *Browser, s target.SessionID, ev any) {
 			t.unreachable = ev.Frame.UnreachableURL != ""
 			t.crashed, t.content, t.loaded = false, false, false
 			clear(t.requests)
+			if ev.Type == page.NavigationTypeBackForwardCacheRestore {
+				t.content, t.loaded, t.loading = true, true, false
+			}
 		}
 	case *page.EventNavigatedWithinDocument:
 		if ev.FrameID == t.main {

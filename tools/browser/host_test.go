@@ -37,6 +37,7 @@ func drive(t testing.TB) *driver {
 	if err != nil {
 		t.Fatal(err)
 	}
+	marks[t] = scratch
 	b, err := browser.New(browser.Options{Program: program, Start: browser.OnHost, Scratch: scratch, NoSandbox: os.Geteuid() == 0})
 	if err != nil {
 		t.Fatal(err)

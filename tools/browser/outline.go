@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -28,6 +29,9 @@ type line struct {
 func (l *line) UnmarshalJSON(raw []byte) error {
 	return json.Unmarshal(raw, &[]any{&l.depth, &l.kind, &l.text, &l.place, &l.frame})
 }
+
+// key is what makes a line another one. Where the focus is does not: it moves with every action.
+func (l line) key() string { return strings.Replace(l.text, "] focused", "]", 1) }
 
 // shot is a page as the script sees it.
 type shot struct {
@@ -305,8 +309,8 @@ func write(lines []line, news map[string]int) []string {
 			out = append(out, [...]string{"-- above the visible part --", "-- visible part --", "-- below the visible part --"}[place+1])
 		}
 		mark := "- "
-		if news[l.text] > 0 {
-			news[l.text]--
+		if news[l.key()] > 0 {
+			news[l.key()]--
 			mark = "* "
 		}
 		out = append(out, strings.Repeat("  ", min(l.depth, 12))+mark+l.text)
@@ -414,8 +418,8 @@ func (t *tab) remember(lines []line) map[string]int {
 	if t.last != nil && t.lastDocument == doc {
 		news = counts(lines)
 		for _, l := range t.last {
-			if news[l.text] > 0 {
-				news[l.text]--
+			if news[l.key()] > 0 {
+				news[l.key()]--
 			}
 		}
 	}
@@ -426,7 +430,7 @@ func (t *tab) remember(lines []line) map[string]int {
 func counts(lines []line) map[string]int {
 	m := make(map[string]int, len(lines))
 	for _, l := range lines {
-		m[l.text]++
+		m[l.key()]++
 	}
 	return m
 }
@@ -490,11 +494,19 @@ func (t *tab) diff(ctx context.Context) (string, error) {
 	if old == nil || oldDocument != t.lastDocument {
 		return whole(), nil
 	}
-	now := counts(s.Lines)
+	// What both begin and end with is the same; between them, lines are compared by their number.
+	begin, end := common(old, s.Lines)
+	news = counts(s.Lines[begin : len(s.Lines)-end])
+	for _, l := range old[begin : len(old)-end] {
+		if news[l.key()] > 0 {
+			news[l.key()]--
+		}
+	}
+	now := counts(s.Lines[begin : len(s.Lines)-end])
 	var gone []string
-	for _, l := range old {
-		if now[l.text] > 0 {
-			now[l.text]--
+	for _, l := range old[begin : len(old)-end] {
+		if now[l.key()] > 0 {
+			now[l.key()]--
 		} else {
 			gone = append(gone, l.text)
 		}
@@ -512,23 +524,24 @@ func (t *tab) diff(ctx context.Context) (string, error) {
 	var show []line
 	var above []line
 	shown := 0
-	for _, l := range s.Lines {
+	left := maps.Clone(news)
+	for i, l := range s.Lines {
 		for len(above) > 0 && above[len(above)-1].depth >= l.depth {
 			above = above[:len(above)-1]
 			shown = min(shown, len(above))
 		}
-		if news[l.text] > 0 {
+		if i >= begin && i < len(s.Lines)-end && left[l.key()] > 0 {
 			for _, a := range above[shown:] {
 				a.place = l.place
 				show = append(show, a)
 			}
 			show = append(show, l)
 			shown = len(above) + 1
-			news[l.text]--
+			left[l.key()]--
 		}
 		above = append(above, l)
 	}
-	out, pages := clip(write(fold(show), starred(show, old)), 1)
+	out, pages := clip(write(fold(show), news), 1)
 	var b strings.Builder
 	b.WriteString("changed on the page (* new):\n")
 	if added > 0 {
@@ -550,14 +563,15 @@ func (t *tab) diff(ctx context.Context) (string, error) {
 	return b.String(), nil
 }
 
-// starred counts the lines of show that old has not.
-func starred(show, old []line) map[string]int {
-	m := counts(show)
-	had := counts(old)
-	for text := range m {
-		m[text] = max(0, m[text]-had[text])
+// common is the number of lines that two outlines begin with, and end with, alike.
+func common(a, b []line) (begin, end int) {
+	for begin < len(a) && begin < len(b) && a[begin].key() == b[begin].key() {
+		begin++
 	}
-	return m
+	for end < len(a)-begin && end < len(b)-begin && a[len(a)-1-end].key() == b[len(b)-1-end].key() {
+		end++
+	}
+	return begin, end
 }
 
 var quoter = strings.NewReplacer(`\`, `\\`, `"`, `\"`)

@@ -107,6 +107,7 @@
   }
   function states(el, role) {
     const a = n => el.getAttribute(n); let s = '';
+    if (role !== 'clickable' && el.matches(':focus')) s += ' focused';
     const v = valueOf(el);
     if (v) s += ' value=' + quote(cut(v, 200));
     const checked = el.tagName === 'INPUT' && (el.type === 'checkbox' || el.type === 'radio') ? (el.indeterminate ? 'mixed' : String(el.checked)) : a('aria-checked');
@@ -120,7 +121,6 @@
     if (el.required || a('aria-required') === 'true') s += ' required';
     if (el.readOnly && role !== 'checkbox') s += ' readonly';
     if (a('aria-invalid') === 'true') s += ' invalid';
-    if (role !== 'clickable' && el.matches(':focus')) s += ' focused';
     if (el.tagName === 'INPUT' && /^(date|time|month|week|datetime-local|color|password|email|tel|url)$/.test(el.type)) s += ' ' + el.type;
     if (el.tagName === 'SELECT') {
       const o = [...el.options], list = o.slice(0, 16).map(x => quote(cut(x.label, 60)) + (x.disabled ? ' disabled' : ''));
@@ -151,13 +151,13 @@
   function outline(opt) {
     if (!begun) { begun = true; count = Math.max(count, opt.start || 0); }
     if (opt.prefix !== undefined) pre = opt.prefix;
-    const lines = [], vh = innerHeight, vw = innerWidth, sx = scrollX, sy = scrollY;
+    const until = performance.now() + 1500, lines = [], vh = innerHeight, vw = innerWidth, sx = scrollX, sy = scrollY;
     let nodes = 0, hidden = 0, full = false, depth = 0, prefix = '', toks = [], sig = '', wasText = false, place = 0, frame = 0;
     const frames = []; candidates = [];
     const modal = [...document.querySelectorAll('dialog:modal')].pop() || null;
     function flush() {
       if (toks.length || prefix) {
-        if (toks.length) { lines.push([depth, prefix.trim() + '|' + sig, prefix + toks.join(' '), place, frame]); if (lines.length > MAXLINES) full = true; }
+        if (toks.length) { lines.push([depth, prefix.trim() + '|' + sig, prefix + toks.join(' '), place, frame]); if (prefix === 'item ') depth++; if (lines.length > MAXLINES) full = true; }
         toks = []; sig = ''; prefix = ''; wasText = false; frame = 0;
       }
     }
@@ -173,7 +173,7 @@
     function shut(before) { flush(); depth--; if (lines.length === before + 1 && !/\[(f\d+)?e\d+\]/.test(lines[before][2])) lines.pop(); }
 
     function element(el, c) {
-      if (full || ++nodes > MAXNODES) { full = true; return; }
+      if (full || ++nodes > MAXNODES || (nodes & 255) === 0 && performance.now() > until) { full = true; return; }
       const tag = el.tagName;
       if (SKIP.has(tag)) return;
       const st = getComputedStyle(el);
@@ -279,7 +279,7 @@
           while (toks[toks.length - 1] === '|') toks.pop();
           flush(); return;
         }
-        case 'listitem': flush(); prefix = 'item '; walk(el, sub); flush(); return;
+        case 'listitem': { flush(); const d = depth; prefix = 'item '; walk(el, sub); flush(); depth = d; return; } // what follows its first line is below it
         case 'cell': case 'gridcell': walk(el, sub); if (!c.row) flush(); return;
       }
       const scrolls = (st.overflowY === 'auto' || st.overflowY === 'scroll') && el.scrollHeight > el.clientHeight + 20 && el !== document.body && el !== document.documentElement && el.clientHeight > 20;
@@ -322,6 +322,7 @@
       where(r);
       return true;
     }
+    if (!document.documentElement) return {lines, count, hidden, hosts: 0, frames, full, title: '', url: location.href, y: 0, h: 0, vh, ready: document.readyState};
     const bodyBg = document.body ? getComputedStyle(document.body).backgroundColor : '';
     const htmlBg = getComputedStyle(document.documentElement).backgroundColor;
     const bg = bodyBg && bodyBg !== 'rgba(0, 0, 0, 0)' ? bodyBg : htmlBg !== 'rgba(0, 0, 0, 0)' ? htmlBg : 'rgb(255, 255, 255)';
@@ -333,9 +334,11 @@
 
   const describe = el => {
     if (!el) return 'nothing';
+    const n = numbers.get(el);
+    if (n && labels.has(n)) return labels.get(n) + tag_(el);
     let s = el.tagName.toLowerCase();
     if (el.id) s += '#' + cut(el.id, 40);
-    const n = numbers.get(el), t = textOf(el, 60);
+    const t = textOf(el, 60);
     return s + (t ? ' ' + quote(t) : '') + (n ? tag_(el) : '');
   };
   function get(n) {

@@ -65,6 +65,13 @@ func isELF(path string) bool {
 	return err == nil && string(head[:]) == "\x7fELF"
 }
 
+// Where a browser in a box finds things.
+const (
+	boxScratch = "/workspace"
+	boxProfile = "/tmp/profile"
+	boxProxy   = "127.0.0.1:3128"
+)
+
 // boxLimits are a browser's: it lives as long as its run, and a site's processes need more than a command's.
 var boxLimits = sandbox.Limits{
 	Wall: 30 * 24 * time.Hour, CPU: 30 * 24 * time.Hour, Memory: 2 << 30, Disk: 1 << 30, File: 512 << 20,
@@ -80,6 +87,8 @@ func InBox(b *sandbox.Box, net sandbox.Net, scratch, program string) Start {
 			p.ReadOnly = []string{dir}
 		}
 		ctx, cancel := context.WithCancel(ctx)
+		// The profile is in the box's own memory, and is gone with it.
+		argv = append([]string{"/bin/sh", "-c", `mkdir -p "$0/Default" && cp /workspace/preferences "$0/Default/Preferences"; exec "$@"`, boxProfile}, argv...)
 		proc, err := b.Start(ctx, p, sandbox.Command{Argv: argv, Stdout: discard{}, ExtraFiles: files})
 		if err != nil {
 			cancel()
