@@ -121,6 +121,11 @@ func (b *Box) Start(ctx context.Context, p Policy, c Command) (*Proc, error) {
 	if err != nil {
 		return nil, err
 	}
+	if c.Dir != "" {
+		if err := checkCommandDir(pl.ws, c.Dir); err != nil {
+			return nil, err
+		}
+	}
 	cell, err := b.take(ctx, pl, pl.key())
 	if err != nil {
 		return nil, err
@@ -131,4 +136,20 @@ func (b *Box) Start(ctx context.Context, p Policy, c Command) (*Proc, error) {
 		return nil, err
 	}
 	return proc, nil
+}
+
+func checkCommandDir(ws, dir string) error {
+	root, err := os.OpenRoot(ws)
+	if err != nil {
+		return badField("workspace", "%v", err)
+	}
+	defer root.Close()
+	st, err := root.Stat(dir)
+	if err != nil {
+		return badField("dir", "%v", err)
+	}
+	if !st.IsDir() {
+		return badField("dir", "%q is not a folder", dir)
+	}
+	return nil
 }

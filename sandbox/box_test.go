@@ -84,6 +84,12 @@ func TestCommand(t *testing.T) {
 	if !errors.Is(err, sandbox.ErrNoProgram) {
 		t.Errorf("missing program: got %v", err)
 	}
+	for _, dir := range []string{"absent", "../x", "/etc"} {
+		_, err = b.Run(context.Background(), sandbox.Policy{Workspace: ws}, sandbox.Command{Argv: []string{"true"}, Dir: dir})
+		if pe := new(sandbox.PolicyError); !errors.As(err, &pe) || pe.Field != "dir" {
+			t.Errorf("dir %s: got %v", dir, err)
+		}
+	}
 	out.Reset()
 	res, err = b.Run(context.Background(), sandbox.Policy{Workspace: ws}, sandbox.Command{Argv: []string{"sh", "-c", "tty; stty size; test -t 0 && test -t 1 && echo both"}, TTY: true, Stdout: &out})
 	if err != nil || res.Exit != 0 || out.String() != "/dev/pts/0\r\n24 80\r\nboth\r\n" {
