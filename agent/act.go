@@ -178,16 +178,17 @@ func ctxErr(ctx context.Context) error {
 
 // judge decides about a new call: refuse, ask, or start.
 func (d *driver) judge(t *tx, id string, m move, running, finished, wait *bool) error {
-	refuse := func(rule, head string) {
-		t.add(journal.ToolFinished{Call: m.call, Status: journal.ToolRefused, Exit: -1, Head: head, Rule: rule})
+	never := func(status journal.ToolStatus, rule, head string) {
+		t.add(journal.ToolFinished{Call: m.call, Status: status, Exit: -1, Head: head, Rule: rule})
 		*finished = true
 	}
+	refuse := func(rule, head string) { never(journal.ToolRefused, rule, head) }
 	if m.wrong != "" {
-		refuse(ruleMuddle, m.wrong)
+		never(journal.ToolRejected, ruleMuddle, m.wrong)
 		return nil
 	}
 	if h := look(t.Tasks[id]); h.same >= 2 && h.key == callKey(m.call.Tool, m.call.Args) {
-		refuse(ruleLoop, "This very call gave the same result twice in a row. It is not run again: do something else, or finish if the task is done.")
+		never(journal.ToolRejected, ruleLoop, "This very call gave the same result twice in a row. It is not run again: do something else, or finish if the task is done.")
 		return nil
 	}
 	egress := m.effect == tools.Once && len(t.Start.Net) > 0

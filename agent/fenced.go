@@ -2,6 +2,7 @@ package agent
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -37,11 +38,14 @@ func fencedArgs(tool tools.Tool, inline, body string) (json.RawMessage, error) {
 	return t.DecodeFenced(inline, body)
 }
 
+// errNoAction is shown to a model whose reply has not the fenced form.
+var errNoAction = errors.New(`no action in the reply: write a line "Thought: …", a line "Action: NAME" and, where the action takes text, that text between two lines of ~~~`)
+
 // splitFenced takes a reply apart: the action's name, what stands behind it, and the fence's content without its last newline.
 func splitFenced(text string) (name, inline, body string, err error) {
 	_, after, ok := strings.Cut("\n"+text, "\nAction:")
 	if !ok {
-		return "", "", "", fmt.Errorf("Your reply has no action. Reply with a line \"Thought: …\", a line \"Action: NAME\" and, where the action takes text, that text between two lines of ~~~.")
+		return "", "", "", errNoAction
 	}
 	line, rest, _ := strings.Cut(after, "\n")
 	name, inline, _ = strings.Cut(strings.TrimSpace(line), " ")

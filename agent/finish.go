@@ -31,9 +31,9 @@ func (d *driver) finishAs(ctx context.Context, e journal.RunFinished) error {
 		for id := range t.Asks {
 			t.add(journal.AskAnswered{Ask: id, Answer: "deny", By: "agentd", Reason: "the run ended"})
 		}
-		if s := e.Status; (s == journal.StatusUnmet || s == journal.StatusStalled) && deniedLast(t.State) != "" {
+		if s := e.Status; (s == journal.StatusUnmet || s == journal.StatusStalled) && t.Denied != "" {
 			e.Status = journal.StatusDenied
-			e.Reason = clip("policy denied what the work needed: "+deniedLast(t.State)+"; "+e.Reason, 1500)
+			e.Reason = clip("the work may have needed what was denied: "+t.Denied+"; "+e.Reason, 1500)
 		}
 		e.Result, e.Hint = result(t.State), hint(t.State, e)
 		t.add(e)
@@ -56,24 +56,6 @@ func result(s *journal.State) string {
 		}
 	}
 	return strings.Join(out, "\n\n")
-}
-
-// deniedLast names the last call of a failed task's attempt that policy denied, or "".
-func deniedLast(s *journal.State) string {
-	for _, t := range s.Plan.Tasks {
-		task := s.Tasks[t.ID]
-		if task == nil || task.Status == journal.TaskDone {
-			continue
-		}
-		for _, turn := range task.Turns {
-			for _, c := range turn.Calls {
-				if f := c.Finished; f != nil && f.Status == journal.ToolRefused && f.Rule != ruleMuddle && f.Rule != ruleLoop {
-					return c.Tool + ": " + clip(oneLine(string(c.Args)), 200)
-				}
-			}
-		}
-	}
-	return ""
 }
 
 // hint says what a person can type next.

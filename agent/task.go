@@ -97,30 +97,28 @@ func (d *driver) step(ctx context.Context, id string, pending []journal.Event) (
 			return done, err
 		}
 	}
-	for {
-		var why string
-		reply, asked, err := d.ask(ctx, question{
-			task: id, purpose: "step", before: pending,
-			build: func(s *journal.State, info llm.Info) (*llm.Request, error) {
-				task := s.Tasks[id]
-				if why = exhausted(task, info); why != "" {
-					return nil, errGiveUp
-				}
-				return d.render(s, task, info), nil
-			},
+	var why string
+	reply, asked, err := d.ask(ctx, question{
+		task: id, purpose: "step", before: pending,
+		build: func(s *journal.State, info llm.Info) (*llm.Request, error) {
+			task := s.Tasks[id]
+			if why = exhausted(task, info); why != "" {
+				return nil, errGiveUp
+			}
+			return d.render(s, task, info), nil
+		},
+	})
+	if errors.Is(err, errGiveUp) {
+		return true, d.led.do(ctx, func(t *tx) error {
+			t.add(pending...)
+			t.add(journal.TaskFinished{Task: id, Reason: why})
+			return nil
 		})
-		if errors.Is(err, errGiveUp) {
-			return true, d.led.do(ctx, func(t *tx) error {
-				t.add(pending...)
-				t.add(journal.TaskFinished{Task: id, Reason: why})
-				return nil
-			})
-		}
-		if err != nil {
-			return false, err
-		}
-		return d.act(ctx, id, asked.ModelAsked, d.parse(asked.ModelAsked, reply), asked.settle)
 	}
+	if err != nil {
+		return false, err
+	}
+	return d.act(ctx, id, asked.ModelAsked, d.parse(asked.ModelAsked, reply), asked.settle)
 }
 
 // errGiveUp stops an attempt before its next call.

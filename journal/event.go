@@ -210,7 +210,8 @@ type ToolStatus string
 const (
 	ToolOK       ToolStatus = "ok"
 	ToolFailed   ToolStatus = "failed"   // it ran and reports a failure
-	ToolRefused  ToolStatus = "refused"  // never ran: policy, bad arguments, a repeat, a person's denial
+	ToolRefused  ToolStatus = "refused"  // never ran: policy or a person denied it
+	ToolRejected ToolStatus = "rejected" // never ran: it can't be read, or repeats what gave its result already
 	ToolInDoubt  ToolStatus = "in_doubt" // a crash cut it off; it may have taken effect
 	ToolCanceled ToolStatus = "cancelled"
 )

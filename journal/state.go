@@ -40,6 +40,7 @@ type State struct {
 	Asks     map[string]*Ask `json:"asks,omitempty"` // open ones, by call id
 	Messages []MessageSent   `json:"messages,omitempty"`
 	Notes    int             `json:"notes,omitempty"`
+	Denied   string          `json:"denied,omitempty"` // the last call that policy or a person denied
 
 	Paused  *Paused      `json:"paused,omitempty"`
 	Cancel  bool         `json:"cancel,omitempty"`
@@ -191,6 +192,9 @@ func (s *State) apply(e Event, r Record) {
 	case ToolFinished:
 		s.call(e.Call).Finished = &e
 		delete(s.Asks, e.Call.ID)
+		if e.Status == ToolRefused {
+			s.Denied = clip(e.Call.Tool+": "+string(e.Call.Args), 200)
+		}
 	case TaskFinished:
 		s.taskFinished(e, r.Time)
 	case CheckFinished:

@@ -185,11 +185,11 @@ func locate(file string, n ast.Node, err error) error {
 	if e.Line == 0 || t == nil {
 		return out
 	}
-	switch n.(type) {
+	switch lit := n.(type) {
 	case *ast.LiteralNode: // a block: its text begins in the next line, indented
 		out.Line += e.Line
 		out.Col = e.Col
-		if lit, ok := n.(*ast.LiteralNode); ok && lit.Value != nil && lit.Value.GetToken() != nil {
+		if lit.Value != nil && lit.Value.GetToken() != nil {
 			origin := strings.TrimLeft(lit.Value.GetToken().Origin, "\n")
 			out.Col += len(origin) - len(strings.TrimLeft(origin, " "))
 		}

@@ -214,6 +214,8 @@ func (p *printer) finished(e journal.ToolFinished) {
 		if e.Rule != "" {
 			how = "denied by " + line(e.Rule, 60)
 		}
+	case e.Status == journal.ToolRejected:
+		style, how = alert, "not run: "+or(line(e.Rule, 60), "rejected")
 	case e.Status == journal.ToolInDoubt:
 		style, how = alert, "in doubt"
 	case e.Status == journal.ToolCanceled:

@@ -7,7 +7,6 @@ import (
 	"net"
 	"slices"
 	"strings"
-	"time"
 
 	"agentd/agent"
 	"agentd/api"
@@ -187,6 +186,3 @@ func hostPort(addr string) error {
 	}
 	return nil
 }
-
-// stopTimeout bounds how long a stopping daemon waits for its clients.
-const stopTimeout = 5 * time.Second

@@ -168,7 +168,7 @@ func TestUnclean(t *testing.T) {
 		{name: "torn page", data: torn, want: "page"},
 		{name: "check fails", data: whole, command: []string{"sh", "-c", "echo it is bad >&2; exit 1"}, want: "exit status 1: it is bad"},
 		{name: "check dies", data: whole, command: []string{"sh", "-c", "kill -SEGV $$"}, want: "segmentation fault"},
-		{name: "no such check", data: whole, command: []string{"/nonexistent"}, other: fs.ErrNotExist},
+		{name: "no such check", data: whole, command: []string{filepath.Join(t.TempDir(), "no-such-program")}, other: fs.ErrNotExist},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir := write(t, c.data, true)

@@ -207,12 +207,11 @@ func (s *Store) Page(ctx context.Context, run journal.RunID, before journal.Seq,
 			}
 		}
 		cur := tx.Bucket(bucketEvents).Cursor()
-		k, v := cur.Seek(eventKey(run, before))
-		if k == nil {
-			k, v = cur.Last()
-		} else {
-			k, v = cur.Prev()
+		step := cur.Prev
+		if k, _ := cur.Seek(eventKey(run, before)); k == nil {
+			step = cur.Last
 		}
+		k, v := step()
 		out, err = back(cur, run, before, known, limit, k, v)
 		return err
 	})

@@ -32,7 +32,6 @@ type call struct {
 
 	cancel context.CancelCauseFunc
 	timer  *time.Timer
-	why    error // the cause with which the timer cancels
 	resp   *http.Response
 }
 

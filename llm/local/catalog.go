@@ -4,6 +4,7 @@ package local
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -261,7 +262,7 @@ func (s *Store) Remove(name string) error {
 	if err != nil {
 		return err
 	}
-	unlock, err := s.lock(nil, it, nil)
+	unlock, err := s.lock(context.Background(), it, nil)
 	if err != nil {
 		return err
 	}

@@ -52,7 +52,7 @@ func (e *engine) generate(ctx context.Context, g *generation) (*outcome, error) 
 	}
 	defer e.unlock()
 	e.setAbort(ctx)
-	defer e.setAbort(nil)
+	defer e.setAbort(context.Background())
 
 	smp := newSampler(e.voc, g.sampling)
 	defer smp.free()
