@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,13 +25,18 @@ func table() []abuse {
 	for _, g := range []struct {
 		name  string
 		cases []abuse
-	}{{"files", fsCases()}, {"privilege", privilegeCases()}, {"processes", processCases()}, {"resources", resourceCases()}, {"network", networkCases()}, {"works", worksCases()}} {
+	}{{"files", fsCases()}, {"privilege", privilegeCases()}, {"processes", processCases()}, {"resources", resourceCases()}, {"network", inOrder(networkCases(), egressCases())}, {"works", worksCases()}} {
 		for _, c := range g.cases {
 			c.group = g.name
 			all = append(all, c)
 		}
 	}
 	return all
+}
+
+// inOrder sorts cases by their ids.
+func inOrder(lists ...[]abuse) []abuse {
+	return slices.SortedFunc(slices.Values(slices.Concat(lists...)), func(a, b abuse) int { return strings.Compare(a.id, b.id) })
 }
 
 func (f *fixture) shell(ctx context.Context, edit func(*sandbox.Policy), script string) (string, sandbox.Result, error) {
