@@ -63,6 +63,8 @@ func (b *Box) pick() error {
 			b.launcher = l
 			if err = b.selfTest(); err != nil {
 				l.close()
+			} else if n, ok := l.(*native); ok {
+				n.templates.trim() // the probe's own program may have been in one that no command needs
 			}
 		}
 		if err == nil {

@@ -117,6 +117,15 @@ func (t *templates) drop(key string) {
 	delete(t.kept, key)
 }
 
+// trim ends the processes that keep templates. The next box makes what it needs.
+func (t *templates) trim() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for k := range t.kept {
+		t.drop(k)
+	}
+}
+
 func (t *templates) close() {
 	t.mu.Lock()
 	t.closed = true
