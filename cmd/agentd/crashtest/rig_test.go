@@ -53,7 +53,7 @@ type daemon struct {
 }
 
 // start runs agentd with extra environment and waits until it listens; nil when it died before.
-func start(t *testing.T, home string, env ...string) *daemon {
+func start(t testing.TB, home string, env ...string) *daemon {
 	t.Helper()
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -99,7 +99,7 @@ func (d *daemon) kill() {
 }
 
 // home makes a data folder with a configuration that names no provider.
-func home(t *testing.T) string {
+func home(t testing.TB) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "crash") // a socket's path is short
 	if err != nil {
