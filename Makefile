@@ -87,5 +87,6 @@ fuzz:
 	done
 
 ## bench: Go benchmarks, in the form that benchstat reads
-bench:
+bench: bin/.built
+	@for i in 1 2 3; do go run ./evals -bench 50; done
 	go test -run '^$$' -bench . -benchmem -count 3 ./...

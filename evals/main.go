@@ -27,6 +27,7 @@ type options struct {
 	limit            time.Duration
 	out              string
 	home             string // of the daemon; "" for one of each run
+	bench            int
 }
 
 type verdict struct {
@@ -52,6 +53,7 @@ func main() {
 	flag.BoolVar(&o.keep, "keep", false, "keep the workspaces and say where")
 	flag.DurationVar(&o.limit, "limit", 2*time.Minute, "time of one run")
 	flag.StringVar(&o.out, "out", "", "append one JSON line for each run to this file")
+	flag.IntVar(&o.bench, "bench", 0, "instead: run so many scripted shell calls and print what the runtime costs")
 	flag.Parse()
 	code, err := run(o)
 	if err != nil {
@@ -69,6 +71,9 @@ func run(o options) (int, error) {
 	o.ctl = ctl
 	if _, err := os.Stat(ctl); err != nil {
 		return 0, fmt.Errorf("%w: build it first (make build)", err)
+	}
+	if o.bench > 0 {
+		return 0, bench(o, o.bench)
 	}
 	if !o.scripted {
 		// One daemon for all runs, as a person has it: the model stays loaded, and what its prompts share is computed once.
