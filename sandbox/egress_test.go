@@ -158,10 +158,26 @@ grep -arlF -- "$needle" answer env.txt proc.txt /etc /home /tmp /run /var /dev/s
 	})
 	t.Run("public mode", func(t *testing.T) {
 		p := p
-		p.Net = sandbox.Net{Public: true}
+		p.Net = sandbox.Net{Allow: []string{sandbox.Public}}
 		out, _ := run(t, b, p, "curl -sS --max-time 10 http://plain.example/ | grep -c GET; curl -sS -o /dev/null -w '%{http_code} ' http://inside.example/; curl -sS -o /dev/null -w '%{http_code}' --noproxy '' http://127.0.0.1:22/")
 		if out != "1\n403 403" {
 			t.Errorf("got %q", out)
 		}
 	})
+}
+
+// TestNoProxyWithoutSandbox checks that a program which nothing confines isn't sent to a proxy that isn't there.
+func TestNoProxyWithoutSandbox(t *testing.T) {
+	open(t)
+	o := options(t)
+	o.Backend, o.AllowNone = "none", true
+	b, err := sandbox.Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	p := sandbox.Policy{Workspace: t.TempDir(), Net: sandbox.Net{Allow: []string{"ok.example:443"}}, Require: sandbox.LevelNone}
+	if out, res := run(t, b, p, "env | grep -ci _proxy="); out != "0\n" {
+		t.Errorf("got %q %+v", out, res)
+	}
 }

@@ -34,19 +34,30 @@ type netPlan struct {
 	proxied  bool
 }
 
+// Public is the entry of Net.Allow that opens every public address on the ports 80 and 443.
+const Public = "public"
+
 // Policy is what n asks of a proxy: where it leads, with the proxy's own limits.
 func (n Net) Policy() egress.Policy {
-	p := egress.Policy{Allow: slices.Clone(n.Allow)}
-	if n.Public {
-		p.Mode = egress.ModePublic
+	var p egress.Policy
+	for _, s := range n.Allow {
+		if s == Public {
+			p.Mode = egress.ModePublic
+		} else {
+			p.Allow = append(p.Allow, s)
+		}
 	}
 	return p
 }
 
 // planNet parses a policy's Net.
 func planNet(n Net) (netPlan, error) {
-	p := netPlan{public: n.Public, proxied: n.Public || len(n.Allow) > 0}
+	p := netPlan{proxied: len(n.Allow) > 0}
 	for _, s := range n.Allow {
+		if s == Public {
+			p.public = true
+			continue
+		}
 		r, err := parseRule(s)
 		if err != nil {
 			return p, badField("net.allow", "%q: %v", s, err)
@@ -69,7 +80,7 @@ func planNet(n Net) (netPlan, error) {
 func parseRule(s string) (egress.Rule, error) {
 	r, err := egress.ParseRule(s)
 	if err == nil && r.Port == 0 {
-		err = errors.New("want HOST:PORT, *.SUFFIX:PORT or CIDR:PORT")
+		err = errors.New("want HOST:PORT, *.SUFFIX:PORT, CIDR:PORT or public")
 	}
 	return r, err
 }
@@ -93,13 +104,16 @@ func forwardOf(r egress.Rule) (netip.AddrPort, bool) {
 	return netip.AddrPort{}, false
 }
 
+// proxyVars are the variables that name a proxy.
+var proxyVars = []string{"http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "all_proxy"}
+
 // env adds the variables by which programs find the proxy. They are a convenience: without them there is no route.
 func (p netPlan) env(env map[string]string) {
 	if !p.proxied {
 		return
 	}
 	url := "http://127.0.0.1:" + strconv.Itoa(proxyPort)
-	for _, k := range []string{"http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "all_proxy"} {
+	for _, k := range proxyVars {
 		env[k] = url
 	}
 	direct := []string{"localhost", "127.0.0.1", "::1"}

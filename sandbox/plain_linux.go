@@ -80,6 +80,11 @@ func (l *plain) launch(pl *plan) (*launched, error) {
 	}
 	replace := strings.NewReplacer(boxHome, home, boxWS, pl.ws)
 	out.dir, out.env = pl.ws, maps.Clone(pl.env)
+	if pl.net.proxied { // nothing is confined: nothing serves a proxy, and nothing needs one
+		for _, k := range append([]string{"no_proxy", "NO_PROXY"}, proxyVars...) {
+			delete(out.env, k)
+		}
+	}
 	for k, v := range pl.policy.Env {
 		if strings.HasPrefix(v, boxHome) || strings.HasPrefix(v, boxWS) {
 			out.env[k] = replace.Replace(v)

@@ -37,10 +37,9 @@ type Policy struct {
 
 // Net says where a box may connect. The zero value is nowhere.
 type Net struct {
-	// Allow holds HOST:PORT, *.SUFFIX:PORT or CIDR:PORT, opened on the user's authority; metadata addresses never are.
+	// Allow holds HOST:PORT, *.SUFFIX:PORT, CIDR:PORT, or Public: opened on the user's authority. Metadata addresses
+	// never are.
 	Allow []string `json:"allow,omitempty"`
-	// Public opens every public address on the ports 80 and 443.
-	Public bool `json:"public,omitempty"`
 }
 
 // Limits bound one command. A zero field has a default (Defaults); a negative one is refused.
