@@ -17,6 +17,9 @@ type Box struct {
 	groups   *cgroups // nil where none can be made
 	holders  placeholders
 
+	picked  chan struct{} // closed when pickErr and what pick sets are set
+	pickErr error
+
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 	group  sync.WaitGroup // init reapers and box builders
@@ -36,10 +39,26 @@ func Open(o Options) (*Box, error) {
 		return nil, fmt.Errorf("remove what an earlier process left in workspaces: %w", err)
 	}
 	b.ctx, b.cancel = context.WithCancelCause(context.Background())
-	if err := b.pick(); err != nil {
-		return nil, err
+	b.picked = make(chan struct{})
+	if o.Background {
+		b.group.Go(func() { b.pickErr = b.pick(); close(b.picked) })
+		return b, nil
+	}
+	defer close(b.picked)
+	if b.pickErr = b.pick(); b.pickErr != nil {
+		return nil, b.pickErr
 	}
 	return b, nil
+}
+
+// wait returns when a backend was picked.
+func (b *Box) wait(ctx context.Context) error {
+	select {
+	case <-b.picked:
+		return b.pickErr
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 // Close ends prepared boxes and waits for all that the Box started. Running commands must have been ended before.
@@ -59,8 +78,14 @@ func (b *Box) Close() error {
 	return nil
 }
 
-// Report says what this Box enforces.
-func (b *Box) Report() Report { return b.rep }
+// Report says what this Box enforces. It waits until that was tried.
+func (b *Box) Report() Report {
+	<-b.picked
+	if b.pickErr != nil {
+		return unavailable(b.pickErr)
+	}
+	return b.rep
+}
 
 func newNative(nursery *nursery) (launcher, error) {
 	n := &native{nursery: nursery, uid: uint32(os.Getuid()), gid: uint32(os.Getgid()), abi: landlockABI()}
@@ -99,7 +124,14 @@ func (b *Box) tools() toolchains {
 
 // Run runs one command and returns when nothing of it is left.
 func (b *Box) Run(ctx context.Context, p Policy, c Command) (Result, error) {
-	proc, err := b.Start(ctx, p, c)
+	if err := b.wait(ctx); err != nil {
+		return Result{}, err
+	}
+	return b.run(ctx, p, c)
+}
+
+func (b *Box) run(ctx context.Context, p Policy, c Command) (Result, error) {
+	proc, err := b.start(ctx, p, c)
 	if err != nil {
 		return Result{}, err
 	}
@@ -108,6 +140,13 @@ func (b *Box) Run(ctx context.Context, p Policy, c Command) (Result, error) {
 
 // Start starts one command. The caller must Wait. When ctx ends, the command is killed.
 func (b *Box) Start(ctx context.Context, p Policy, c Command) (*Proc, error) {
+	if err := b.wait(ctx); err != nil {
+		return nil, err
+	}
+	return b.start(ctx, p, c)
+}
+
+func (b *Box) start(ctx context.Context, p Policy, c Command) (*Proc, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}

@@ -10,6 +10,9 @@ type Options struct {
 	Backend string
 	// AllowNone permits LevelNone where nothing better can be had.
 	AllowNone bool
+	// Background makes Open return at once and try the machine meanwhile: what it finds shows at the first Start, and
+	// Report waits for it.
+	Background bool
 	// NewEgress makes what serves a box's connections, one per box: a proxy of package egress for Net.Policy, with the
 	// daemon's own addresses, secrets and CA. Nil means one without these.
 	NewEgress func(Net) (Egress, error)

@@ -20,16 +20,20 @@ import (
 func Probe() Report {
 	b, err := Open(Options{})
 	if err != nil {
-		var u *UnavailableError
-		r := Report{Level: LevelNone, Backend: "none", Kernel: kernel(), Fix: err.Error()}
-		if errors.As(err, &u) {
-			r.Fix = u.Fix
-		}
-		r.Guarantees = absent(r.Fix)
-		return r
+		return unavailable(err)
 	}
 	defer b.Close()
 	return b.Report()
+}
+
+// unavailable is the report of a machine where nothing could be had.
+func unavailable(err error) Report {
+	r := Report{Level: LevelNone, Backend: "none", Kernel: kernel(), Fix: err.Error()}
+	if u := new(UnavailableError); errors.As(err, &u) {
+		r.Fix = u.Fix
+	}
+	r.Guarantees = absent(r.Fix)
+	return r
 }
 
 func absent(why string) []Guarantee {
@@ -142,7 +146,7 @@ func (b *Box) selfTest() error {
 	ctx, cancel := context.WithTimeout(b.ctx, setupTimeout)
 	defer cancel()
 	var out bytes.Buffer
-	res, err := b.Run(ctx, Policy{
+	res, err := b.run(ctx, Policy{
 		Workspace: ws, ReadOnly: []string{program}, Require: b.launcher.level(),
 		Env:    map[string]string{boxinit.ProbeMarker: fmt.Sprintf("%d %d %s", port, os.Getpid(), canary)},
 		Limits: Limits{Wall: 20 * time.Second},

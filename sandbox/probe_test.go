@@ -2,8 +2,12 @@ package sandbox_test
 
 import (
 	"encoding/json"
+	"errors"
 	"os/exec"
+	"runtime"
 	"testing"
+
+	"agentd/sandbox"
 )
 
 func TestReport(t *testing.T) {
@@ -34,4 +38,35 @@ func TestReport(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Logf("%s", text)
+}
+
+// TestBackground opens a Box without waiting for what the machine can do.
+func TestBackground(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("boxes for programs need Linux")
+	}
+	o := options(t)
+	o.Background = true
+	b, err := sandbox.Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	p := sandbox.Policy{Workspace: t.TempDir()}
+	b.Prepare(p)
+	if out, res := run(t, b, p, "echo ran"); out != "ran\n" || res.Level != b.Report().Level {
+		t.Errorf("got %q %+v", out, res)
+	}
+	o.Backend = "none"
+	refused, err := sandbox.Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer refused.Close()
+	if _, err := refused.Run(t.Context(), p, sandbox.Command{Argv: []string{"true"}}); !errors.Is(err, sandbox.ErrUnavailable) {
+		t.Errorf("got %v, want ErrUnavailable", err)
+	}
+	if r := refused.Report(); r.Level != sandbox.LevelNone || r.Fix == "" {
+		t.Errorf("got %+v", r)
+	}
 }

@@ -18,7 +18,12 @@ const maxSpares = 4
 // Prepare builds a box for the next command of p while nobody waits for it. It returns at once. A later Start with a
 // policy that means the same takes it; each box serves one command only. A failure shows at that Start.
 func (b *Box) Prepare(p Policy) {
-	if b.launcher.level() < p.Require.minimum() {
+	select {
+	case <-b.picked:
+	default:
+		return // too early: the next command builds its box itself
+	}
+	if b.pickErr != nil || b.launcher.level() < p.Require.minimum() {
 		return
 	}
 	pl, err := b.plan(p)
