@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"net/netip"
 	"os"
 	"os/exec"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -121,6 +123,34 @@ func BenchmarkRelay(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// BenchmarkRelayHTTP downloads 1 GB in one answer to a plain request, which is parsed on its way.
+func BenchmarkRelayHTTP(b *testing.B) {
+	const size = 1 << 30
+	block := make([]byte, 256<<10)
+	w := newWorld()
+	w.name("ok.example", public)
+	w.site(b, public+":80", http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		rw.Header().Set("Content-Length", strconv.Itoa(size))
+		for range size / len(block) {
+			rw.Write(block)
+		}
+	}))
+	_, addr := w.proxy(b, egress.Policy{Allow: []string{"ok.example"}, Limits: egress.Limits{Bytes: 1 << 50}}, egress.Options{})
+	b.SetBytes(size)
+	b.ReportAllocs()
+	for b.Loop() {
+		res, err := client(addr, nil).Get("http://ok.example/")
+		if err != nil {
+			b.Fatal(err)
+		}
+		n, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, res.Body, block)
+		res.Body.Close()
+		if err != nil || n != size {
+			b.Fatalf("%d bytes, %v", n, err)
+		}
 	}
 }
 
