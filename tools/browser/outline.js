@@ -67,6 +67,15 @@
     if (content) { s = textOf(el, MAXNAME); if (s) return s; }
     return cut(el.getAttribute('title') || el.getAttribute('placeholder') || el.getAttribute('aria-placeholder') || (tag === 'INPUT' || tag === 'TEXTAREA' || tag === 'SELECT' ? el.name : '') || '', MAXNAME);
   }
+  // hintOf is what an element without a name may be: the names that its author gave it.
+  function hintOf(el) {
+    for (const e of [el, el.firstElementChild]) {
+      if (!e) continue;
+      const s = (e.id || '') + ' ' + (e.getAttribute('class') || '') + ' ' + ((e.getAttribute('src') || '').split(/[?#]/)[0].split('/').pop() || '') + ' ' + (e.getAttribute('data-icon') || '');
+      if (s.trim()) return cut(s, 60);
+    }
+    return '';
+  }
   function roleOf(el) {
     const r = el.getAttribute('role');
     if (r) { const first = r.trim().split(/\s+/)[0].toLowerCase(); if (first !== 'presentation' && first !== 'none' && first !== 'generic') return first; }
@@ -223,6 +232,7 @@
         const rich = role === 'clickable' && (el.querySelector('a[href],button,input,select,textarea,[role=button],[role=link],[onclick],table,h1,h2,h3,h4') || el.textContent.length > 300) || role === 'treeitem' && el.querySelector('[role=treeitem],[role=group]');
         const n = number(el);
         let head = role + (rich ? '' : ' ' + quote(nameOf(el, role, fromText && !aria))) + tag_(el) + states(el, role);
+        if (!rich && head.startsWith(role + ' ""')) { const h = hintOf(el); if (h) head += ' hint=' + quote(h); }
         if (aria) head += ' aria-hidden';
         if (place === 0 && r.top < vh && r.left < vw) {
           const x = Math.min(Math.max(r.left + r.width / 2, 1), vw - 1), y = Math.min(Math.max(r.top + r.height / 2, 1), vh - 1);
