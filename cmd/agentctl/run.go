@@ -58,7 +58,7 @@ agentctl run -f goals/upgrade.goal.md --json --yes`,
 	fl.StringVarP(&f.model, "model", "m", "", "model as provider/model, or a chain a,b,c to fall back on")
 	fl.StringArrayVar(&f.checks, "check", nil, "command that must end with 0 for the run to be accepted (repeatable)")
 	fl.StringArrayVar(&f.protect, "protect", nil, "glob of files that nothing in the run may write (repeatable)")
-	fl.StringArrayVar(&f.net, "net", nil, "let the sandbox connect to HOST:PORT or CIDR:PORT (repeatable)")
+	fl.StringArrayVar(&f.net, "net", nil, "let the sandbox connect to HOST:PORT, *.SUFFIX:PORT, CIDR:PORT, or public for all public web servers (repeatable)")
 	fl.StringArrayVar(&f.params, "param", nil, "parameter of the goal file as NAME=VALUE (repeatable)")
 	fl.IntVar(&f.steps, "steps", 0, "most model calls, -1 for no limit")
 	fl.StringVar(&f.tokens, "tokens", "", "most tokens, for example 800k; -1 for no limit")

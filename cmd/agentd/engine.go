@@ -34,7 +34,7 @@ func (e *engine) Start(ctx context.Context, r api.StartRequest, key string) (jou
 	}
 	for _, n := range r.Net {
 		if err := (sandbox.Net{Allow: []string{n}}).Check(); err != nil {
-			return "", false, api.Errorf(api.ErrInvalid, "use HOST:PORT or CIDR:PORT", "net: %v", err)
+			return "", false, api.Errorf(api.ErrInvalid, "use HOST:PORT, *.SUFFIX:PORT, CIDR:PORT or public", "net: %v", err)
 		}
 	}
 	if r.Parallel < 0 || r.Parallel > 32 {
