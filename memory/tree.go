@@ -100,6 +100,7 @@ func (t *tree) walk(id uint64, depth int) error {
 			return err
 		}
 	}
+	skip := false
 	for i := range n {
 		e := b[pageHead+i*pageElem:]
 		at := pageHead + i*pageElem
@@ -112,7 +113,17 @@ func (t *tree) walk(id uint64, depth int) error {
 			if child < 2 || child >= t.high {
 				return bad(fmt.Sprintf("refers to page %d, which does not exist", child))
 			}
-			if err := t.child(child, depth+1); err != nil {
+			if skip {
+				continue
+			}
+			leaf, err := t.leaf(child)
+			if err != nil {
+				return err
+			}
+			if skip = leaf && t.size >= leavesBelow && depth > 0; skip {
+				continue // so are its neighbours: all leaves are equally deep
+			}
+			if err := t.walk(child, depth+1); err != nil {
 				return err
 			}
 			continue
@@ -136,17 +147,9 @@ func (t *tree) walk(id uint64, depth int) error {
 	return nil
 }
 
-// child walks a branch's child. A leaf below a branch of a large file is left for its reader.
-func (t *tree) child(id uint64, depth int) error {
-	if t.size < leavesBelow || depth < 2 {
-		return t.walk(id, depth)
-	}
+// leaf says whether a page is a leaf.
+func (t *tree) leaf(id uint64) (bool, error) {
 	var b [pageHead]byte
-	if _, err := t.f.ReadAt(b[:], int64(id*t.page)); err != nil {
-		return err
-	}
-	if binary.LittleEndian.Uint16(b[8:]) == flagBranch {
-		return t.walk(id, depth)
-	}
-	return nil
+	_, err := t.f.ReadAt(b[:], int64(id*t.page))
+	return binary.LittleEndian.Uint16(b[8:]) == flagLeaf, err
 }
