@@ -89,7 +89,7 @@ func Find(workspace, word string) (string, error) {
 	if len(names) == 0 {
 		hint = fmt.Sprintf(": %s has no *%s", filepath.Join(workspace, Dir), extMarkdown)
 	}
-	return "", fmt.Errorf("%w: the single word %q names no goal file%s; for a goal in words, use more than one", ErrNotFound, word, hint)
+	return "", fmt.Errorf("%w: the single word %q names no goal file%s; for a goal in words, use more than one", ErrNotFound, word[:min(len(word), 80)], hint)
 }
 
 func isGoalFile(name string) bool {
