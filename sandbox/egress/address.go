@@ -24,6 +24,9 @@ var (
 		::/96 ::ffff:0:0/96 ::ffff:0:0:0/96 64:ff9b::/96 64:ff9b:1::/48 100::/64 100:0:0:1::/64 2001::/23 2001:db8::/32 2002::/16
 		3fff::/20 5f00::/16 fc00::/7 fe80::/10 fec0::/10 ff00::/8`)
 
+	// global is what of IPv6 is given out for the open internet.
+	global = netip.MustParsePrefix("2000::/3")
+
 	// metadataNames are refused before a look-up: what they resolve to depends on where one asks.
 	metadataNames = []string{"metadata.google.internal", "metadata.goog", "metadata.azure.internal", "instance-data", "instance-data.ec2.internal", "metadata"}
 )
@@ -78,5 +81,8 @@ func IsMetadata(a netip.Addr) bool {
 
 // IsPublic says whether an address is one of the open internet.
 func IsPublic(a netip.Addr) bool {
-	return a.IsValid() && !IsMetadata(a) && !within(a.Unmap().WithZone(""), special) && !within(inner(a), special)
+	if !a.IsValid() || IsMetadata(a) || within(a.Unmap().WithZone(""), special) || within(inner(a), special) {
+		return false
+	}
+	return a.Unmap().Is4() || global.Contains(a.WithZone(""))
 }
