@@ -58,6 +58,9 @@ func (x *action) typeText(ctx context.Context) (string, error) {
 		return x.after(ctx, "typed") // the page went on to something else
 	}
 	done := fmt.Sprintf("typed; the value is now %s", quote(bounded(*got, 300)))
+	if plain := strings.Fields(x.a.Text); !strings.Contains(strings.Join(strings.Fields(*got), " "), strings.Join(plain, " ")) {
+		done = fmt.Sprintf("typed, but the page took it otherwise: the value is now %s", quote(bounded(*got, 300)))
+	}
 	if strings.ContainsRune(*got, '•') && strings.Trim(*got, "•") == "" {
 		done = fmt.Sprintf("typed; the value has %d characters", utf8.RuneCountInString(*got))
 	}

@@ -202,6 +202,7 @@
       else if ((!role || role === 'listitem' || role === 'row' || role === 'cell') && visible && (pointer && !c.pointer || el.hasAttribute('onclick') || listening.has(el) || (el.hasAttribute('tabindex') && el.tabIndex >= 0)) && tag !== 'BODY' && tag !== 'HTML') {
         if (!(tag === 'LABEL' && el.control)) role = role && !(pointer && !c.pointer) && el.querySelector('a,button,input,select,textarea') ? role : 'clickable';
       }
+      if (c.items && tag === 'LI' && !el.querySelector('a[href],button,input,select')) role = 'clickable';
       if (tag === 'LABEL' && el.control) {
         const k = el.control, cr = k.getBoundingClientRect(), ks = getComputedStyle(k);
         if (ks.display === 'none' || ks.visibility !== 'visible' || ks.opacity === '0' || isHidden(cr)) {
@@ -229,7 +230,8 @@
         if (!visible || zero || bare || r.right + sx <= 0 || r.bottom + sy <= 0) { if (visible && !zero && !bare) hidden++; walk(el, sub); if (block) flush(); return; }
         where(r);
         const fromText = !/^(textbox|searchbox|combobox|listbox|slider|spinbutton|file|canvas|video|audio|embed)$/.test(role) || role === 'combobox' && tag === 'BUTTON';
-        const rich = role === 'clickable' && (el.querySelector('a[href],button,input,select,textarea,[role=button],[role=link],[onclick],table,h1,h2,h3,h4') || el.textContent.length > 300) || role === 'treeitem' && el.querySelector('[role=treeitem],[role=group]');
+        const list = role === 'clickable' && (tag === 'UL' || tag === 'OL');
+        const rich = list || role === 'clickable' && (el.querySelector('a[href],button,input,select,textarea,[role=button],[role=link],[onclick],table,h1,h2,h3,h4') || el.textContent.length > 300) || role === 'treeitem' && el.querySelector('[role=treeitem],[role=group]');
         const n = number(el);
         let head = role + (rich ? '' : ' ' + quote(nameOf(el, role, fromText && !aria))) + tag_(el) + states(el, role);
         if (!rich && head.startsWith(role + ' ""')) { const h = hintOf(el); if (h) head += ' hint=' + quote(h); }
@@ -240,7 +242,7 @@
           if (h && !hits(h, el) && !within(el, h)) head += ' covered';
         }
         labels.set(n, head.slice(0, head.indexOf(' [' + pre + 'e')));
-        if (rich) { const b = open(head + ':', role); walk(el, {...sub, row: false, click: true}); shut(b); return; }
+        if (rich) { const b = open(head + ':', role); walk(el, {...sub, row: false, click: true, items: list}); shut(b); return; }
         say(head, role);
         if (fromText && el.querySelector && el.firstElementChild) { // what can be used within: a button in a link
           for (const k of el.querySelectorAll('a[href],button,input,select,textarea')) if (k !== el && shown(k)) element(k, {...sub, row: true});

@@ -241,7 +241,8 @@ func login(p *player) {
 	for i, s := range m {
 		for range 3 { // something may pop up in front
 			p.dismiss()
-			if all = p.look(); p.try(args.Browser{Action: "type", Ref: pick(all, "textbox", "", i).ref, Text: s}) {
+			all = p.look()
+			if p.try(args.Browser{Action: "type", Ref: pick(all, "textbox", "", i).ref, Text: s}) && strings.Contains(pick(p.look(), "textbox", "", i).rest, "value=") {
 				break
 			}
 		}
