@@ -445,9 +445,9 @@ func (m *Model) foot() []string {
 		news = fault.paint(clip(m.downWords(), m.w))
 	case m.run != nil && len(m.run.asks()) > 0:
 		news = notice.paint(clip(askLine(m.run.asks()), m.w))
-	case m.run != nil && !m.run.stream.list.follow:
-		l := &m.run.stream.list
-		news = faint.paint(clip(fmt.Sprintf("event %d of %d · G follows", m.seqAt(l.sel), m.run.last), m.w))
+	}
+	if m.run != nil && m.run.opened && !m.run.stream.list.follow {
+		news = sides(news, faint.paint(fmt.Sprintf("event %d of %d · G follows", m.seqAt(m.run.stream.list.sel), m.run.last)), m.w)
 	}
 	keys := ""
 	if o := m.front(); o != nil {

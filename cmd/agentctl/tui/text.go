@@ -79,6 +79,8 @@ func sanitize(s string, sgr bool) string {
 			b.WriteRune(0x2400 + r) // its picture
 		case r == 0x7f:
 			b.WriteRune('␡')
+		case flag(r): // half of a flag: of two columns or of one
+			b.WriteRune('A' + r - 0x1f1e6)
 		case joiner(r): // its neighbours stand alone: their widths add up on every terminal
 			continue
 		case strange(r):
@@ -96,6 +98,9 @@ func joiner(r rune) bool {
 	return r == 0x200c || r == 0x200d || r >= 0xfe00 && r <= 0xfe0f || r >= 0x1f3fb && r <= 0x1f3ff || r == 0x20e3 || r >= 0xe0000 && r <= 0xe0fff
 }
 
+// flag reports a letter of which two make a flag.
+func flag(r rune) bool { return r >= 0x1f1e6 && r <= 0x1f1ff }
+
 func strange(r rune) bool {
 	switch {
 	case r == '\n':
@@ -107,7 +112,7 @@ func strange(r rune) bool {
 	case r == 0x2028, r == 0x2029, r == 0xfeff, r >= 0xfff9 && r <= 0xfffb, r == utf8.RuneError, r == 0xad:
 		return true
 	}
-	return joiner(r)
+	return joiner(r) || flag(r)
 }
 
 // parseSGR reads an SGR sequence at the start of s: what of it may be drawn, and its length, 0 if there is none.

@@ -29,6 +29,7 @@ func TestSafe(t *testing.T) {
 		{"bidi", "a\u202eb\u2066c\u200f", "a�b�c�", "a�b�c�"},
 		{"invalid UTF-8", "a\xffb", "a�b", "a�b"},
 		{"family", "👨‍👩‍👧❤️👍🏽", "👨👩👧❤👍", "👨👩👧❤👍"},
+		{"flag", "🇩🇪🇫", "DEF", "DEF"},
 		{"cut sequence", "x\x1b[3", "x␛[3", "x␛[3"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
