@@ -1,3 +1,5 @@
+//go:build linux
+
 package sandbox_test
 
 import (
@@ -10,7 +12,6 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -21,9 +22,6 @@ import (
 
 func open(t testing.TB) *sandbox.Box {
 	t.Helper()
-	if runtime.GOOS != "linux" {
-		t.Skip("boxes for programs need Linux")
-	}
 	b, err := sandbox.Open(options(t))
 	if err != nil {
 		t.Fatal(err)

@@ -1,10 +1,11 @@
+//go:build linux
+
 package sandbox_test
 
 import (
 	"encoding/json"
 	"errors"
 	"os/exec"
-	"runtime"
 	"testing"
 
 	"agentd/sandbox"
@@ -42,9 +43,6 @@ func TestReport(t *testing.T) {
 
 // TestBackground opens a Box without waiting for what the machine can do.
 func TestBackground(t *testing.T) {
-	if runtime.GOOS != "linux" {
-		t.Skip("boxes for programs need Linux")
-	}
 	o := options(t)
 	o.Background = true
 	b, err := sandbox.Open(o)

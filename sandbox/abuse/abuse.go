@@ -1,10 +1,5 @@
 //go:build linux
 
-// Package abuse tries to break out of a box in every way its table lists, and says of each what happened.
-//
-// The payload is the running program itself, executed again inside the box: a program that offers the suite calls
-// Main first. Every case works against canaries in a folder of its own; none writes a real sysctl, ends a real
-// process or fills a real disk.
 package abuse
 
 import (
@@ -24,26 +19,6 @@ import (
 
 // marker makes a program run a payload: its value is the case.
 const marker = "AGENTD_ABUSE"
-
-// Outcome says how a case ended.
-type Outcome string
-
-// The outcomes.
-const (
-	Passed        Outcome = "passed"
-	Failed        Outcome = "failed"
-	NotApplicable Outcome = "not applicable"
-)
-
-// Row is the result of one case.
-type Row struct {
-	ID      string        `json:"id"`
-	Group   string        `json:"group"`
-	Title   string        `json:"title"`
-	Outcome Outcome       `json:"outcome"`
-	Detail  string        `json:"detail,omitempty"` // why it failed or isn't applicable
-	Took    time.Duration `json:"took"`
-}
 
 // abuse is one case: a payload that runs in the box and returns nil if the box held, or a check from outside.
 type abuse struct {
