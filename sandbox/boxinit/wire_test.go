@@ -1,3 +1,5 @@
+//go:build linux
+
 package boxinit_test
 
 import (
