@@ -27,18 +27,16 @@ func cpuTime(who int) time.Duration {
 // BenchmarkRun starts /bin/true in a full box, one after the other. The init is the daemon's own program, with all that
 // links; a small one shows what that costs.
 func BenchmarkRun(b *testing.B) {
+	b.Run("small", func(b *testing.B) { runTrue(b, boxtest.Tool(b), false) })
+	b.Run("small/prepared", func(b *testing.B) { runTrue(b, boxtest.Tool(b), true) })
 	daemon := filepath.Join(b.TempDir(), "agentd")
 	build := exec.Command("go", "build", "-o", daemon, "agentd/cmd/agentd")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		b.Fatalf("%v: %s", err, out)
 	}
-	for _, bench := range []struct {
-		name, init string
-		prepared   bool
-	}{{"agentd", daemon, false}, {"agentd/prepared", daemon, true}, {"small", boxtest.Tool(b), false}} {
-		b.Run(bench.name, func(b *testing.B) { runTrue(b, bench.init, bench.prepared) })
-	}
+	b.Run("agentd", func(b *testing.B) { runTrue(b, daemon, false) })
+	b.Run("agentd/prepared", func(b *testing.B) { runTrue(b, daemon, true) })
 }
 
 func runTrue(b *testing.B, init string, prepared bool) {
