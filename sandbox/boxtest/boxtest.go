@@ -3,6 +3,8 @@
 package boxtest
 
 import (
+	"crypto/sha256"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,20 +16,28 @@ import (
 const Env = "AGENTD_BOXTEST_INIT"
 
 var build = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "boxtest")
+	// One place per content, so that test runs side by side share it and many of them leave one file each version.
+	base := filepath.Join(os.TempDir(), fmt.Sprintf("agentd-boxtest-%d", os.Getuid()))
+	if err := os.MkdirAll(base, 0o755); err != nil { // the box's user must reach it
+		return "", err
+	}
+	dir, err := os.MkdirTemp(base, "build")
 	if err != nil {
 		return "", err
 	}
-	if err := os.Chmod(dir, 0o755); err != nil { // the box's user must reach it
-		return "", err
-	}
+	defer os.RemoveAll(dir)
 	out := filepath.Join(dir, "boxtool")
-	cmd := exec.Command("go", "build", "-o", out, "agentd/sandbox/internal/boxtool")
+	cmd := exec.Command("go", "build", "-trimpath", "-o", out, "agentd/sandbox/internal/boxtool")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-buildvcs=false")
 	if text, err := cmd.CombinedOutput(); err != nil {
 		return "", &exec.Error{Name: "go build boxtool: " + string(text), Err: err}
 	}
-	return out, nil
+	program, err := os.ReadFile(out)
+	if err != nil {
+		return "", err
+	}
+	final := filepath.Join(base, fmt.Sprintf("boxtool-%x", sha256.Sum256(program)))
+	return final, os.Rename(out, final)
 })
 
 // Init returns the program for sandbox.Options.Init: empty where the test itself is static. The program is built once
