@@ -172,14 +172,15 @@ func TestPrivateByRange(t *testing.T) {
 	w.site(t, "10.1.2.3:8080", hello())
 	w.site(t, "127.0.0.1:8080", hello())
 	w.name("in.example", "10.1.2.3")
-	p := egress.Policy{Allow: []string{"10.0.0.0/8:8080", "in.example:8080", "0.0.0.0/0:80", "localhost:8080", "127.0.0.0/8:9999", "[::]/0:80"}}
+	w.name("mapped.example", "::ffff:10.1.2.3")
+	p := egress.Policy{Allow: []string{"10.0.0.0/8:8080", "in.example:8080", "0.0.0.0/0:80", "localhost:8080", "127.0.0.0/8:9999", "[::]/0:80", "mapped.example:8080"}}
 	if _, err := egress.ParseRule("[::]/0:80"); err == nil {
 		t.Error("[::]/0:80 was read, want [::/0]:80")
 	}
 	p.Allow[5] = "[::/0]:80"
 	_, addr := w.proxy(t, p, egress.Options{Never: []netip.AddrPort{netip.MustParseAddrPort("0.0.0.0:9999")}})
 	for _, c := range []struct{ host, want string }{
-		{"10.1.2.3:8080", "200"}, {"in.example:8080", "200"}, {"localhost:8080", "200"}, {"127.0.0.1:8080", "200"},
+		{"10.1.2.3:8080", "200"}, {"in.example:8080", "200"}, {"mapped.example:8080", "200"}, {"localhost:8080", "200"}, {"127.0.0.1:8080", "200"},
 		{"10.1.2.3:8081", "403"}, {"127.0.0.1:9999", "403"}, {"[::ffff:127.0.0.1]:9999", "403"},
 		{"169.254.169.254:80", "403"}, {"168.63.129.16:80", "403"}, {"[fe80::1]:80", "403"}, {"[::ffff:169.254.169.254]:80", "403"}, {"[fd00:ec2::254]:80", "403"},
 	} {

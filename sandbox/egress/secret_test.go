@@ -266,3 +266,36 @@ func TestCA(t *testing.T) {
 		t.Errorf("TrustEnv: %v", env)
 	}
 }
+
+// A secret is for one port of a host, and for TLS only, also where plain HTTP is spoken at that port.
+func TestSecretIsForOnePort(t *testing.T) {
+	w := newWorld()
+	w.name("api.example", public)
+	var plain, secure http.Header
+	w.site(t, public+":443", authorised(t, &plain))
+	roots := w.secureSite(t, public+":8443", "api.example", authorised(t, &secure))
+	ca, err := egress.NewCA(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x, addr := w.proxy(t, egress.Policy{Allow: []string{"api.example:443", "api.example:8443"}, Secrets: []egress.Secret{
+		{Name: "api", Header: "Authorization", Value: "Bearer " + canary, Hosts: []string{"api.example"}},
+	}}, egress.Options{CA: ca, Roots: roots})
+	for name, c := range map[string]*http.Client{"box": client(addr, roots), "daemon": x.Client()} {
+		for url, seen := range map[string]*http.Header{"http://api.example:443/": &plain, "https://api.example:8443/": &secure} {
+			*seen = nil
+			res, err := c.Get(url)
+			if err != nil {
+				t.Errorf("%s, %s: %v", name, url, err)
+				continue
+			}
+			res.Body.Close()
+			if *seen == nil || seen.Get("Authorization") != "" {
+				t.Errorf("%s, %s: the site saw %v, want a request without the secret", name, url, *seen)
+			}
+		}
+	}
+	if got := say(t, addr, "CONNECT api.example:443 HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\nHost: api.example:443\r\n\r\n"); strings.Contains(got, canary) || !strings.Contains(got, "auth= ") {
+		t.Errorf("plain HTTP in a tunnel: %q", got)
+	}
+}

@@ -205,14 +205,21 @@ func TestStalledReader(t *testing.T) {
 		}
 		defer conn.Close()
 		io.ReadFull(conn, make([]byte, 1))
+		drained := make(chan struct{})
+		go func() { defer close(drained); io.Copy(io.Discard, conn) }()
 		conn.Write(pattern)
+		conn.Close()
+		<-drained
 	}()
 	t.Cleanup(func() { l.Close(); <-done })
 	_, addr := w.proxy(t, egress.Policy{Allow: []string{"ok.example"}, Limits: egress.Limits{Idle: 200 * time.Millisecond}}, egress.Options{})
 	conn := tunnel(t, addr, "")
 	defer conn.Close()
 	conn.Write([]byte{0})
-	time.Sleep(800 * time.Millisecond)
+	for range 40 { // the other direction moves all the while
+		conn.Write([]byte{0})
+		time.Sleep(20 * time.Millisecond)
+	}
 	conn.SetDeadline(time.Now().Add(20 * time.Second))
 	got, _ := io.ReadAll(conn)
 	if len(got) == 0 || len(got) == len(pattern) || !bytes.HasPrefix(pattern, got) {
@@ -227,6 +234,7 @@ func TestEarlyAnswer(t *testing.T) {
 	got := make(chan int64, 1)
 	w.site(t, public+":80", http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		http.NewResponseController(rw).EnableFullDuplex()
+		rw.Header().Set("Content-Length", "5")
 		io.WriteString(rw, "early")
 		rw.(http.Flusher).Flush()
 		n, _ := io.Copy(io.Discard, r.Body)
