@@ -365,6 +365,7 @@ func (x *action) scroll(ctx context.Context) (string, error) {
 		return "", errStale
 	}
 	x.t.settle(ctx, began, requested)
+	_ = x.t.js(ctx, x.t.main, nil, "quiet", 200, 1000) // lists that grow at their end take a moment; a page that went away is seen below
 	if got.Moved == 0 {
 		return x.after(ctx, "it is at its end and did not scroll")
 	}

@@ -245,6 +245,9 @@ const (
 	repeats   = 8       // lines of one kind before the rest is folded
 )
 
+// textKind is the kind of a line that is nothing but text.
+const textKind = "|t "
+
 // fold leaves out all but the first of many lines, or groups of lines, that are alike.
 func fold(lines []line) []line {
 	var out []line
@@ -256,7 +259,7 @@ func fold(lines []line) []line {
 			n++
 			j += group(lines, j)
 		}
-		if n <= repeats+2 {
+		if n <= repeats+2 || size == 1 && lines[i].kind == textKind { // a text is read whole, by pages
 			out = append(out, lines[i])
 			i++
 			continue

@@ -231,7 +231,7 @@
         where(r);
         const fromText = !/^(textbox|searchbox|combobox|listbox|slider|spinbutton|file|canvas|video|audio|embed)$/.test(role) || role === 'combobox' && tag === 'BUTTON';
         const list = role === 'clickable' && (tag === 'UL' || tag === 'OL');
-        const rich = list || role === 'clickable' && (el.querySelector('a[href],button,input,select,textarea,[role=button],[role=link],[onclick],table,h1,h2,h3,h4') || el.textContent.length > 300) || role === 'treeitem' && el.querySelector('[role=treeitem],[role=group]');
+        const rich = list || role === 'clickable' && ([...el.querySelectorAll('*')].slice(0, 60).some(k => listening.has(k) && k.textContent.trim() !== el.textContent.trim()) || el.querySelector('a[href],button,input,select,textarea,[role=button],[role=link],[onclick],table,h1,h2,h3,h4') || el.textContent.length > 300) || role === 'treeitem' && el.querySelector('[role=treeitem],[role=group]');
         const n = number(el);
         let head = role + (rich ? '' : ' ' + quote(nameOf(el, role, fromText && !aria))) + tag_(el) + states(el, role);
         if (!rich && head.startsWith(role + ' ""')) { const h = hintOf(el); if (h) head += ' hint=' + quote(h); }

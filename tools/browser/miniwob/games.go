@@ -41,13 +41,9 @@ func items(outline string) []item {
 			}
 			switch {
 			case part(1) != "":
-				rest := l[m[1]:]
-				if i := itemForm.FindStringIndex(rest); i != nil && !strings.HasPrefix(rest[i[0]:], "hint=") && !strings.HasPrefix(rest[i[0]:], "value=") {
-					rest = rest[:i[0]]
-				}
-				out = append(out, item{n, part(1), unquote(part(2)), part(3), rest})
-			case part(4) == "hint" && len(out) > 0:
-				out[len(out)-1].rest += " hint " + unquote(part(5))
+				out = append(out, item{n, part(1), unquote(part(2)), part(3), ""})
+			case part(4) != "" && len(out) > 0:
+				out[len(out)-1].rest += " " + part(4) + "=" + unquote(part(5)) + " "
 			case part(6) != "":
 				out = append(out, item{n, "heading", unquote(part(7)), "", ""})
 			case part(8) != "":
@@ -60,7 +56,11 @@ func items(outline string) []item {
 
 // look reads the page again and returns what is on it; the first text is the instruction.
 func (p *player) look() []item {
-	all := items(p.do(args.Browser{Action: "outline"}))
+	text := p.do(args.Browser{Action: "outline"})
+	all := items(text)
+	for _, m := range regexp.MustCompile(`… \d+ more like (e\d+)`).FindAllStringSubmatch(text, 3) { // what is folded
+		all = append(all, items(p.do(args.Browser{Action: "outline", Ref: m[1]}))...)
+	}
 	for i, it := range all {
 		if it.role == "text" {
 			p.query = it.name

@@ -31,20 +31,24 @@ func hinted(all []item, hint string, from int) (item, bool) {
 func email(p *player) {
 	all := p.look()
 	q := p.query
-	who := regexp.MustCompile(`(?i)(?:email by|from|by) ([A-Z]\w+)`).FindStringSubmatch(q)
-	if who == nil {
-		who = regexp.MustCompile(`([A-Z]\w+)'s`).FindStringSubmatch(q)
-	}
-	if who == nil {
-		who = regexp.MustCompile(`(?:email|message|mail) ([A-Z]\w+)`).FindStringSubmatch(q)
+	capital := `([A-Z]\w+)`
+	var who []string
+	for _, form := range []string{`(?i:from|by|of) ` + capital, capital + ` (?:sent|gave|wrote|has sent|shared)`, capital + `'s`, `(?i:email|message|mail|e-mail) ` + capital} {
+		if who = regexp.MustCompile(form).FindStringSubmatch(q); who != nil {
+			break
+		}
 	}
 	if who == nil {
 		give("whose mail: %q", q)
 	}
 	var mail item
-	for _, it := range all {
+	for i, it := range all {
 		if it.ref != "" && strings.HasPrefix(it.name, who[1]+" ") {
 			mail = it
+		} else if it.role == "text" && it.name == who[1] && i > 0 {
+			mail = all[i-1] // the element that holds the line
+		}
+		if mail.ref != "" {
 			break
 		}
 	}
@@ -69,10 +73,10 @@ func email(p *player) {
 		press("star")
 	case strings.Contains(low, "delete") || strings.Contains(low, "trash"):
 		press("trash")
-	case strings.Contains(low, "forward") || regexp.MustCompile(`(?i)send .* to |to [A-Z]\w+`).MatchString(q) && !strings.Contains(low, "reply"):
+	case !strings.Contains(low, "reply") && !strings.Contains(low, "respond"):
 		to := ""
-		for _, m := range regexp.MustCompile(`to ([A-Z]\w+)|(?:Give|give|Send|send|Let|let|forward|Forward) ([A-Z]\w+)`).FindAllStringSubmatch(q, -1) {
-			if n := m[1] + m[2]; n != who[1] {
+		for _, n := range regexp.MustCompile(`[A-Z]\w+`).FindAllString(q, -1) {
+			if n != who[1] && !regexp.MustCompile(`^(Forward|Send|Give|Let|Find|The|Please|Show|Share|I|Navigate|Deliver|Pass|Email|Can|Could|You|My)$`).MatchString(n) {
 				to = n
 			}
 		}
@@ -103,13 +107,13 @@ func social(p *player) {
 		switch {
 		case it.role == "text" && strings.Contains(it.name, "@"):
 			mine = strings.HasSuffix(it.name, m[2])
-		case mine && it.ref != "" && strings.Contains(strings.ToLower(it.rest+it.name), want):
+		case mine && it.ref != "" && strings.Contains(strings.ToLower(it.rest+it.name), "="+want):
 			p.click(it)
 			mine = false
-			n--
-		}
-		if n == 0 {
-			break
+			if n--; n == 0 {
+				p.submit(p.look())
+				return
+			}
 		}
 	}
 	p.submit(p.look())
@@ -174,8 +178,11 @@ func (p *player) best(what string) {
 			continue
 		}
 		value, _ := strconv.Atoi(m[1])
-		if what == "shortest" {
+		if strings.Contains(what, "shortest") || strings.Contains(what, "longest") {
 			value = duration
+		}
+		if strings.Contains(what, "longest") || strings.Contains(what, "expensive") {
+			value = -value
 		}
 		if best.ref == "" || value < cost {
 			best, cost = it, value
@@ -189,11 +196,7 @@ func (p *player) best(what string) {
 
 func ticket(p *player) {
 	p.look()
-	if strings.Contains(p.query, "cheapest") {
-		p.best("cheapest")
-	} else {
-		p.best("shortest")
-	}
+	p.best(p.query)
 }
 
 func food(p *player) {
@@ -288,36 +291,32 @@ func guess(p *player) {
 
 func calendar(p *player) {
 	p.look()
-	m := p.match(`Create an? ([\d.]+) hours? event named "(.*)", between (\d+)(AM|PM) and (\d+)(AM|PM)`)
+	m := p.match(`Create an? ([\d.]+) (hour|min)s? event named "(.*)", between (\d+)(AM|PM) and (\d+)(AM|PM)`)
 	hours, _ := strconv.ParseFloat(m[0], 64)
 	hour := func(s, half string) int {
 		h, _ := strconv.Atoi(s)
 		return h%12 + map[string]int{"AM": 0, "PM": 12}[half]
 	}
-	from, to := hour(m[2], m[3]), hour(m[4], m[5])
+	from, to := hour(m[3], m[4]), hour(m[5], m[6])
 	slots := int(hours * 2)
+	if m[1] == "min" {
+		slots = int(hours) / 30
+	}
 	for slot := from * 2; slot+slots <= to*2; slot++ {
 		all := p.look()
-		var cells []item
-		for _, it := range all {
-			if it.role == "clickable" && it.name == "" {
-				cells = append(cells, it)
-			}
+		first, ok := hinted(all, "hint=hh-"+strconv.Itoa(slot)+" ", 0)
+		last, ok2 := hinted(all, "hint=hh-"+strconv.Itoa(slot+slots-1)+" ", 0)
+		if !ok || !ok2 {
+			give("there is no slot %d", slot)
 		}
-		if slot+slots > len(cells) {
-			give("the day has %d slots", len(cells))
-		}
-		a := args.Browser{Action: "drag", Ref: cells[slot].ref, To: cells[slot+slots-1].ref}
-		if slots == 1 {
-			a = args.Browser{Action: "click", Ref: cells[slot].ref}
-		}
+		a := args.Browser{Action: "drag", Ref: first.ref, To: last.ref}
 		if !p.try(a) {
 			continue // something is there
 		}
 		all = p.look()
 		for _, it := range all {
 			if it.role == "textbox" {
-				p.typ(it, m[1])
+				p.typ(it, m[2])
 				all = p.look()
 				for _, name := range []string{"Create", "Save", "OK", "Submit"} {
 					for _, b := range all {
