@@ -87,14 +87,16 @@ func BenchmarkLongRun(b *testing.B) {
 		done := make(chan struct{})
 		go func() { p.Run(); close(done) }()
 		s := &terminal{t: b, p: p, done: make(chan error, 1)}
-		look := func() string { return s.screen() }
-		for !strings.Contains(look(), "ok  package/of") {
-			time.Sleep(time.Millisecond)
+		until := func(words string) {
+			for end := time.Now().Add(time.Minute); !strings.Contains(s.screen(), words); time.Sleep(time.Millisecond) {
+				if time.Now().After(end) {
+					b.Fatalf("never showed %q; the screen is\n%s", words, s.screen())
+				}
+			}
 		}
+		until("ok  package/of")
 		b.ReportMetric(float64(time.Since(begin).Microseconds())/1000, "paint-ms")
-		for !strings.Contains(look(), "Spent") {
-			time.Sleep(time.Millisecond)
-		}
+		until("Spent")
 		b.ReportMetric(float64(time.Since(begin).Microseconds())/1000, "state-ms")
 
 		var took []time.Duration
@@ -114,9 +116,7 @@ func BenchmarkLongRun(b *testing.B) {
 			key([]string{"k", "k", "k", "pgup", "enter", "pgdown", "pgup", "pgup"}[i%8])
 		}
 		key("g")
-		for strings.Contains(look(), "event 1 of") == false {
-			time.Sleep(time.Millisecond)
-		}
+		until("event 1 of")
 		for i := range 100 {
 			key([]string{"j", "pgdown"}[i%2])
 		}

@@ -142,9 +142,12 @@ func (m *Model) reopen(err error) tea.Cmd {
 		m.closeRun()
 		return nil
 	}
-	r := m.run
+	return m.later(m.page(m.run.id, 0, 0, pageSize))
+}
+
+// later does something after a while.
+func (m *Model) later(again tea.Cmd) tea.Cmd {
 	ctx := m.ctx
-	again := m.page(r.id, 0, 0, pageSize)
 	return func() tea.Msg {
 		select {
 		case <-time.After(2 * time.Second):
@@ -179,9 +182,12 @@ func (m *Model) gotState(msg stateMsg) tea.Cmd {
 	if r == nil || r.id != msg.run {
 		return nil
 	}
-	r.asking = false
+	r.asking = msg.err != nil
 	if msg.err != nil {
-		return m.fail("read the run's state", msg.err)
+		if errors.Is(msg.err, journal.ErrNotFound) {
+			return nil // its page says so
+		}
+		return tea.Batch(m.fail("read the run's state", msg.err), m.later(m.state(r.id)))
 	}
 	if msg.view.State == nil || r.state != nil && r.state.Last >= msg.view.State.Last {
 		return nil
