@@ -23,6 +23,7 @@ type move struct {
 	args   args.Args // nil when unusable
 	tool   tools.Tool
 	effect tools.Effect
+	step   int    // of the run
 	wrong  string // why it is unusable
 	finish *args.Finish
 }
@@ -92,6 +93,7 @@ func (d *driver) act(ctx context.Context, id string, asked journal.ModelAsked, m
 		pending = append(pending, settle)
 	}
 	for _, m := range moves {
+		m.step = asked.Step
 		if m.finish != nil {
 			return true, d.end(ctx, id, m, pending)
 		}
@@ -157,7 +159,7 @@ func (d *driver) carryOut(ctx context.Context, id string, m move, pending []jour
 		case finished:
 			return nil, nil
 		case running:
-			return []journal.Event{d.perform(ctx, m)}, ctxErr(ctx)
+			return d.perform(ctx, m), ctxErr(ctx)
 		case gated:
 			err = d.gate(ctx)
 		case wait:
@@ -193,7 +195,7 @@ func (d *driver) judge(t *tx, id string, m move, running, finished, wait *bool) 
 	}
 	egress := m.effect == tools.Once && len(t.Start.Net) > 0
 	v := d.cfg.Policy.Decide(policy.Call{
-		Args: m.args, Effect: string(m.effect), Egress: egress, Sandboxed: true, Workspace: t.Start.Workspace, Goal: t.Start.Goal.Name,
+		Args: m.args, Effect: string(m.effect), Egress: egress, Sandboxed: true, Tainted: tainted(t.State), Workspace: t.Start.Workspace, Goal: t.Start.Goal.Name,
 	})
 	verdict := journal.Verdict{Do: string(v.Do), Rule: v.Rule, Why: v.Why}
 	start := journal.ToolStarted{Call: m.call, Effect: string(m.effect), Egress: egress, Verdict: verdict, Try: 1}
@@ -252,10 +254,20 @@ func (d *driver) answered(t *tx, m move, c *journal.ToolCall, running, finished 
 	return nil
 }
 
-// perform runs a started call and returns its result. A tool that panics gives a failure, not a crash.
-func (d *driver) perform(ctx context.Context, m move) journal.ToolFinished {
+// perform runs a started call and returns its result, behind the receipts of what it recalled. A tool that panics gives a failure, not
+// a crash.
+func (d *driver) perform(ctx context.Context, m move) []journal.Event {
+	var mem *receipts
+	if d.memory != nil {
+		mem = &receipts{Memory: d.memory}
+	}
+	e := d.result(ctx, m, mem)
+	return append(mem.events(m.call), e)
+}
+
+func (d *driver) result(ctx context.Context, m move, mem *receipts) journal.ToolFinished {
 	start := time.Now()
-	res, err := d.runTool(ctx, m)
+	res, err := d.runTool(ctx, m, mem)
 	e := journal.ToolFinished{Call: m.call, Status: journal.ToolFailed, Exit: -1, Ms: time.Since(start).Milliseconds()}
 	switch {
 	case ctx.Err() != nil:
@@ -285,14 +297,21 @@ func (d *driver) perform(ctx context.Context, m move) journal.ToolFinished {
 // maxBlob bounds the output that is kept of one call.
 const maxBlob = 64 << 20
 
-func (d *driver) runTool(ctx context.Context, m move) (res tools.Result, err error) {
+func (d *driver) runTool(ctx context.Context, m move, mem *receipts) (res tools.Result, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("tool %s panicked: %v", m.call.Tool, r)
 			d.log.Error("tool panicked", "tool", m.call.Tool, "panic", r)
 		}
 	}()
-	env := tools.Env{Box: d.cfg.Box, Policy: d.boxPolicy(), Root: d.root, Protect: d.protected, Call: m.call.ID}
+	env := tools.Env{Box: d.cfg.Box, Policy: d.boxPolicy(), Root: d.root, Protect: d.protected, Call: m.call.ID, Step: m.step}
+	if mem != nil {
+		env.Memory = mem
+		env.Tainted = len(d.start.Net) > 0
+		if err := d.led.view(ctx, func(s *journal.State) { env.Tainted = env.Tainted || tainted(s) }); err != nil {
+			return res, err
+		}
+	}
 	res, err = m.tool.Run(ctx, env, m.args)
 	if err == nil && res.Output == nil {
 		res.Output = tools.Text("")

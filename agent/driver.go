@@ -51,6 +51,7 @@ type driver struct {
 	run    journal.RunID
 	models []llm.Model // the failover chain
 	set    *tools.Set
+	memory tools.Memory // nil: none
 	root   *os.Root
 	deltas *hub
 	ws     string

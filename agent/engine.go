@@ -22,7 +22,7 @@ import (
 	"agentd/workspace"
 )
 
-// Config is what an engine is built from. All fields but Recall and Log are required.
+// Config is what an engine is built from. All fields but Memory and Log are required.
 type Config struct {
 	Store    journal.Store
 	Open     func(ctx context.Context, chain string) ([]llm.Model, error) // provider/model[,…] -> the failover chain
@@ -34,11 +34,12 @@ type Config struct {
 	Snaps    string            // folder of workspace snapshots
 	Snapshot workspace.Options // the largest workspace
 	Version  string
-	Recall   func(ctx context.Context, workspace, goal string) (journal.Recalled, error) // nil: no memory
+	Memory   func(run journal.RunID, s journal.RunStarted) tools.Memory // what the run may recall and keep; nil: no memory
 	Now      func() time.Time
 	Log      *slog.Logger
 
-	small *tools.Set // of Tools: what a small model is offered
+	small *tools.Set            // of Tools: what a small model is offered
+	sets  map[string]*tools.Set // Tools by RunStarted.Memory
 }
 
 // smallTools are enough for any task: a small model that has several ways to do the same takes the wrong one.
@@ -58,6 +59,7 @@ type Request struct {
 	Net       []string
 	Parallel  int
 	Lead      string
+	Memory    string // one of MemoryModes; "" is off
 }
 
 // Engine drives all live runs. It is safe for concurrent use.
@@ -89,6 +91,7 @@ func New(cfg Config) *Engine {
 	if cfg.small, err = cfg.Tools.Only(smallTools...); err != nil {
 		cfg.small = cfg.Tools // a set of other tools
 	}
+	cfg.sets = toolsets(cfg.Tools)
 	ctx, stop := context.WithCancelCause(context.Background())
 	return &Engine{cfg: cfg, ctx: ctx, stop: stop, live: make(map[journal.RunID]*live), freed: make(chan struct{})}
 }
@@ -133,7 +136,7 @@ func (e *Engine) Start(ctx context.Context, r Request, key string) (id journal.R
 	}
 	first := journal.RunStarted{
 		Goal: r.Goal, Workspace: r.Workspace, Model: r.Model, Yes: r.Yes, Attended: r.Attended, DenyAsks: r.DenyAsks, Net: r.Net,
-		Parallel: r.Parallel, Version: e.cfg.Version, Key: key, Lead: r.Lead,
+		Parallel: r.Parallel, Version: e.cfg.Version, Key: key, Lead: r.Lead, Memory: r.Memory,
 	}
 	id, fresh, err = e.cfg.Store.Create(ctx, newRunID(e.cfg.Now()), key, first)
 	if err != nil {
@@ -237,8 +240,14 @@ func (e *Engine) drive(ctx context.Context, run journal.RunID, l *live) error {
 		return nil
 	}
 	d := &driver{
-		cfg: &e.cfg, log: e.cfg.Log, led: l.led, run: run, set: e.cfg.Tools, deltas: l.deltas, ws: s.Start.Workspace,
+		cfg: &e.cfg, log: e.cfg.Log, led: l.led, run: run, set: e.cfg.sets[s.Start.Memory], deltas: l.deltas, ws: s.Start.Workspace,
 		start: s.Start, snap: make(chan struct{}),
+	}
+	if d.set == nil {
+		d.set = e.cfg.sets[MemoryOff] // the word of a later version
+	}
+	if m := s.Start.Memory; e.cfg.Memory != nil && m != "" && m != MemoryOff {
+		d.memory = e.cfg.Memory(run, s.Start)
 	}
 	return d.drive(ctx)
 }

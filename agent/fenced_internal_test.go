@@ -33,7 +33,7 @@ func TestSplitFenced(t *testing.T) {
 
 // Every tool's sample reads back through the form, so that what a small model is shown is right.
 func TestFencedSamples(t *testing.T) {
-	d := &driver{set: tools.Builtin()}
+	d := &driver{set: tools.Builtin().WithMemory()}
 	for _, spec := range d.set.Specs() {
 		_, form, ok := strings.Cut("\n"+spec.Fenced.Sample, "\nAction:")
 		if !ok {

@@ -59,7 +59,7 @@ func (q *planQuestion) request(s *journal.State, info llm.Info) *llm.Request {
 // question is asked anew, then a one-task plan takes over and the run says so. Replies that the journal holds already are not
 // asked for again.
 func (d *driver) plan(ctx context.Context, reason string, revise func(*journal.State) *planner.Revision) error {
-	if err := d.recall(ctx); err != nil {
+	if err := d.recall(ctx, ""); err != nil {
 		return err
 	}
 	const tries = 3
@@ -264,29 +264,6 @@ func revision(s *journal.State, reason string) *planner.Revision {
 		}
 	}
 	return r
-}
-
-// recall looks up what memory knows of the goal, once, before the first plan.
-func (d *driver) recall(ctx context.Context) error {
-	if d.cfg.Recall == nil {
-		return nil
-	}
-	var goal string
-	var have bool
-	if err := d.led.view(ctx, func(s *journal.State) { _, have = s.Recalls[""]; goal = s.Start.Goal.Text }); err != nil || have {
-		return err
-	}
-	got, err := d.cfg.Recall(ctx, d.ws, goal)
-	if err != nil {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		return d.note(ctx, "memory", "", "nothing recalled: %v", err)
-	}
-	if len(got.Items) == 0 {
-		return nil
-	}
-	return d.led.do(ctx, func(t *tx) error { t.add(got); return nil })
 }
 
 // worthMeasuring reports whether an outcome may be better than it looks: the work may be done although the run must end.

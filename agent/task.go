@@ -22,6 +22,9 @@ const (
 
 // task works on one task until it is done or failed. It picks up an attempt where the journal left it.
 func (d *driver) task(ctx context.Context, id string) error {
+	if err := d.recall(ctx, id); err != nil {
+		return err
+	}
 	err := d.led.do(ctx, func(t *tx) error {
 		if task := t.Tasks[id]; task.Status == journal.TaskPending {
 			t.add(journal.TaskStarted{Task: id, Attempt: task.Attempt + 1})

@@ -72,6 +72,7 @@ type RunStarted struct {
 	Version   string     `json:"version"`             // of agentd
 	Key       string     `json:"key,omitempty"`       // Idempotency-Key
 	Lead      string     `json:"lead,omitempty"`      // facts about the workspace, gathered once, rendered as data
+	Memory    string     `json:"memory,omitempty"`    // off (also ""), read, propose or auto
 }
 
 // DriverClaimed says that a driver took the run. Events of a lower epoch's driver after it are impossible.
@@ -96,11 +97,17 @@ type Recall struct {
 	Score  float64 `json:"score"`
 	Trust  string  `json:"trust,omitempty"`
 	Source string  `json:"source,omitempty"`
+
+	WordRank   int     `json:"word_rank,omitempty"`   // place among the finds by words, from 1
+	VectorRank int     `json:"vector_rank,omitempty"` // place among the finds by meaning
+	Cosine     float64 `json:"cosine,omitempty"`      // similarity to the query
 }
 
-// Recalled is the receipt of a recall: what was found for a task ("" is the plan) and will be rendered from now on.
+// Recalled is the receipt of a recall: what was found for a task ("" is the plan) and will be rendered from now on. With a call it
+// is what that tool call found, whose result alone shows it.
 type Recalled struct {
 	Task  string   `json:"task,omitempty"`
+	Call  string   `json:"call,omitempty"`
 	Query string   `json:"query"`
 	Items []Recall `json:"items"`
 	Note  string   `json:"note,omitempty"` // e.g. words only, no embedder

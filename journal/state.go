@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -25,7 +26,7 @@ type State struct {
 	InFlight map[string]ModelAsked `json:"in_flight,omitempty"`
 
 	Snapshot *SnapshotMade       `json:"snapshot,omitempty"`
-	Recalls  map[string]Recalled `json:"recalls,omitempty"` // by task, "" is the plan's
+	Recalls  map[string]Recalled `json:"recalls,omitempty"` // by call or task, "" is the plan's
 
 	Plan     planner.Plan     `json:"plan"`
 	Plans    []PlanMade       `json:"plans,omitempty"`
@@ -163,7 +164,7 @@ func (s *State) apply(e Event, r Record) {
 	case SnapshotMade:
 		s.Snapshot = &e
 	case Recalled:
-		put(&s.Recalls, e.Task, e)
+		put(&s.Recalls, cmp.Or(e.Call, e.Task), e)
 	case PlanMade:
 		s.planMade(e)
 	case TaskStarted:

@@ -34,6 +34,9 @@ type env struct {
 	Search args.Search    `expr:"search"`
 	Finish args.Finish    `expr:"finish"`
 
+	Recall   args.Recall   `expr:"recall"`
+	Remember args.Remember `expr:"remember"`
+
 	Browser args.Browser `expr:"browser"`
 
 	Path string    `expr:"path"` // of a file tool: relative to the workspace where it is below it
@@ -147,6 +150,10 @@ func environment(c Call, commands bool) (*env, error) {
 		e.Search = a
 	case args.Finish:
 		e.Finish = a
+	case args.Recall:
+		e.Recall = a
+	case args.Remember:
+		e.Remember = a
 	default:
 		return nil, fmt.Errorf("rules know nothing of %T", c.Args)
 	}

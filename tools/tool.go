@@ -45,6 +45,9 @@ type Env struct {
 	Protect func(path string) bool // whether a slash-separated workspace path is protected
 	Out     io.Writer              // live output for display; nil for none
 	Call    string                 // the call's id
+	Memory  Memory                 // for recall and remember; nil: the run has none
+	Step    int                    // of the run
+	Tainted bool                   // the run has read what nobody vouches for
 }
 
 // Runner runs one command in a box. *sandbox.Box is one.

@@ -63,6 +63,23 @@ type Finish struct {
 	Failed bool   `json:"failed,omitempty" expr:"failed"`
 }
 
+// Recall searches the memory.
+type Recall struct {
+	Query string `json:"query" expr:"query"`
+}
+
+// Remember keeps a fact.
+type Remember struct {
+	Text string `json:"text" expr:"text"`
+	User bool   `json:"user,omitempty" expr:"user" desc:"holds in every project"`
+}
+
+// Tool names the tool.
+func (Recall) Tool() string { return "recall" }
+
+// Tool names the tool.
+func (Remember) Tool() string { return "remember" }
+
 // Tool names the tool.
 func (Shell) Tool() string { return "shell" }
 
