@@ -150,15 +150,31 @@ func (c *Client) send(ctx context.Context, method, path string, q url.Values, bo
 	if err != nil {
 		return nil, fmt.Errorf("make a request: %w", err)
 	}
-	req.Header.Set(headerAPI, strconv.Itoa(Version))
 	if r != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	if c.token != "" {
-		req.Header.Set("Authorization", "Bearer "+c.token)
-	}
 	for i := 0; i+1 < len(header); i += 2 {
 		req.Header.Set(header[i], header[i+1])
+	}
+	return c.do(req)
+}
+
+// upload sends a body as it is.
+func (c *Client) upload(ctx context.Context, path, kind string, r io.Reader) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, "POST", c.base+path, io.NopCloser(r))
+	if err != nil {
+		return nil, fmt.Errorf("make a request: %w", err)
+	}
+	req.Header.Set("Content-Type", kind)
+	return c.do(req)
+}
+
+// do sends a request and returns a response that is a success.
+func (c *Client) do(req *http.Request) (*http.Response, error) {
+	ctx := req.Context()
+	req.Header.Set(headerAPI, strconv.Itoa(Version))
+	if c.token != "" {
+		req.Header.Set("Authorization", "Bearer "+c.token)
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {

@@ -52,6 +52,7 @@ type StartRequest struct {
 	Attended  bool              `json:"attended,omitempty"` // a person watches: an ask waits instead of parking the run
 	Parallel  int               `json:"parallel,omitempty"` // most tasks at once; 0 is the default
 	Params    map[string]string `json:"params,omitempty"`   // of the goal file
+	Memory    string            `json:"memory,omitempty"`   // off, read, propose or auto; "" is the daemon's default
 }
 
 // GoalFile is a goal file's name and content, as the client read it.

@@ -60,6 +60,8 @@ func TestOpenAPISchemasHaveTheFields(t *testing.T) {
 	for _, v := range []any{
 		Error{}, StartRequest{}, GoalFile{}, Started{}, RunList{}, RunView{}, Page{}, Appended{}, Patch{}, Answer{}, Message{}, Context{}, Diff{},
 		FileDiff{}, ModelList{}, ModelInfo{}, Pull{}, PullLine{}, Delta{}, Info{}, SandboxInfo{}, Guarantee{},
+		MemoryItem{}, MemorySource{}, MemoryAdd{}, MemoryQuery{}, MemoryFound{}, MemoryHit{}, MemoryList{}, MemoryForgotten{}, MemoryReview{},
+		MemoryStats{}, MemoryImported{}, MemoryProgress{},
 		goals.Budget{}, journal.Summary{}, journal.Record{}, journal.Undone{},
 	} {
 		known[reflect.TypeOf(v).Name()] = reflect.TypeOf(v)

@@ -37,7 +37,7 @@ type route struct {
 
 // routes is the whole service; openapi.yaml describes the same.
 func (s *Server) routes() []route {
-	return []route{
+	return append([]route{
 		{"POST", "/v1/runs", s.start, http.StatusAccepted},
 		{"GET", "/v1/runs", s.list, 0},
 		{"GET", "/v1/runs/{run}", s.get, 0},
@@ -56,7 +56,7 @@ func (s *Server) routes() []route {
 		{"GET", "/v1/info", s.info, 0},
 		{"GET", "/v1/backup", s.backup, 0},
 		{"GET", "/openapi.yaml", s.spec, 0},
-	}
+	}, s.memoryRoutes()...)
 }
 
 func (s *Server) handle(rt route) http.HandlerFunc {

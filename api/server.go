@@ -30,6 +30,7 @@ const (
 type Options struct {
 	Store   journal.Store
 	Engine  Engine
+	Memory  Memory       // nil: this daemon has none
 	Logger  *slog.Logger // nil discards
 	Build   string       // version of the daemon; "" is Build()
 	Token   string       // what a TCP client must send as bearer token; "" refuses TCP

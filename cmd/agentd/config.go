@@ -12,6 +12,7 @@ import (
 
 	"github.com/goccy/go-yaml"
 
+	"agentd/agent"
 	"agentd/goals"
 )
 
@@ -19,6 +20,7 @@ import (
 type config struct {
 	Model     string                    `yaml:"model"`    // provider/model[,…]; default: by the keys that are set, else local
 	Parallel  int                       `yaml:"parallel"` // most tasks of one run at once; default 2
+	Memory    string                    `yaml:"memory"`   // off, read, propose (default) or auto
 	Listen    string                    `yaml:"listen"`   // additional TCP address; needs token_file
 	TokenFile string                    `yaml:"token_file"`
 	Prices    string                    `yaml:"prices"`   // a file that replaces the price table
@@ -88,7 +90,7 @@ func loadConfig(path string, named bool) (config, error) {
 	return c, nil
 }
 
-var configKeys = []string{"model", "parallel", "listen", "token_file", "prices", "snapshot", "max_files", "max_bytes", "sandbox", "require", "local", "idle", "budget", "usd", "tokens", "steps", "wall", "providers", "base_url", "key_file"}
+var configKeys = []string{"model", "parallel", "memory", "listen", "token_file", "prices", "snapshot", "max_files", "max_bytes", "sandbox", "require", "local", "idle", "budget", "usd", "tokens", "steps", "wall", "providers", "base_url", "key_file"}
 
 // explain is a decoder's error with its place and, for an unknown key, the nearest known one.
 func explain(err error) string {
@@ -152,6 +154,9 @@ func (c *config) validate() error {
 		return errors.New("local.idle: must not be negative")
 	case c.Listen != "" && c.TokenFile == "":
 		return errors.New("listen: a TCP address needs token_file")
+	}
+	if c.Memory != "" && !slices.Contains(agent.MemoryModes, c.Memory) {
+		return fmt.Errorf("memory: %q is none of %s", c.Memory, strings.Join(agent.MemoryModes, ", "))
 	}
 	if r := c.Sandbox.Require; r != "" && !slices.Contains([]string{"landlock", "namespaces", "gvisor"}, r) {
 		return fmt.Errorf("sandbox.require: %q is none of landlock, namespaces, gvisor", r)

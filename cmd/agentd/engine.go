@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -46,12 +47,20 @@ func (e *engine) Start(ctx context.Context, r api.StartRequest, key string) (jou
 	if r.Model == "" {
 		r.Model = e.d.models.fallback(ctx)
 	}
+	switch {
+	case e.d.opts.ephemeral: // its memory would end with it
+		r.Memory = agent.MemoryOff
+	case r.Memory == "":
+		r.Memory = cmp.Or(e.d.cfg.Memory, agent.MemoryPropose)
+	case !slices.Contains(agent.MemoryModes, r.Memory):
+		return "", false, api.Errorf(api.ErrInvalid, "", "memory: %.40q is none of %s", r.Memory, strings.Join(agent.MemoryModes, ", "))
+	}
 	if rep := e.d.box.Report(); rep.Level < e.d.require {
 		return "", false, api.Errorf(api.ErrSandbox, rep.Fix, "commands need the sandbox level %s, this machine has %s", e.d.require, rep.Level)
 	}
 	return e.Engine.Start(ctx, agent.Request{
 		Goal: goal, Workspace: ws, Model: r.Model, Yes: r.Yes, Attended: r.Attended && !e.d.opts.ephemeral,
-		DenyAsks: e.d.opts.ephemeral && !r.Yes, Net: r.Net, Parallel: r.Parallel, Lead: workspace.Lead(ws) + workspace.Named(ws, goal.Text),
+		DenyAsks: e.d.opts.ephemeral && !r.Yes, Net: r.Net, Parallel: r.Parallel, Lead: workspace.Lead(ws) + workspace.Named(ws, goal.Text), Memory: r.Memory,
 	}, key)
 }
 
@@ -155,9 +164,17 @@ func (e *engine) Info(ctx context.Context) (api.Info, error) {
 	}
 	return api.Info{
 		Version: version, PID: d.pid, Started: d.started, Home: d.places.Home, Socket: d.places.Socket, Log: d.places.Log,
-		Config: d.configPath, Model: d.models.fallback(ctx), Env: d.models.keys(), Embedder: d.embedder, Sandbox: box,
+		Config: d.configPath, Model: d.models.fallback(ctx), Env: d.models.keys(), Embedder: d.embedderName(), Sandbox: box,
 		Budget: d.cfg.Budget.goal().Or(goals.DefaultBudget), Live: e.Engine.Count(),
 	}, nil
+}
+
+// embedderName names what makes vectors, "" for none.
+func (d *daemon) embedderName() string {
+	if e := d.models.embedder(); e != nil {
+		return e.ID()
+	}
+	return ""
 }
 
 // Deltas follows what a run's model is writing.

@@ -25,6 +25,7 @@ type models struct {
 	mu     sync.Mutex // guards the fields below
 	opened map[string]llm.Model
 	locals map[string]*local.Supervisor // by chat model
+	embeds *local.Supervisor            // embeds where no chat model's process does; nil until needed
 	def    string
 }
 
@@ -53,6 +54,9 @@ func (m *models) Close() error {
 		all = errors.Join(all, s.Close())
 	}
 	m.locals = nil
+	if m.embeds != nil {
+		all = errors.Join(all, m.embeds.Close())
+	}
 	return all
 }
 

@@ -34,7 +34,7 @@ type daemon struct {
 	require    sandbox.Level
 	box        *sandbox.Box
 	models     *models
-	embedder   string // name of what makes vectors, "" for none
+	memories   *memories
 }
 
 // serve runs the daemon until ctx ends, or its lifeline does.
@@ -74,13 +74,15 @@ func serve(ctx context.Context, o options, stderr io.Writer) error {
 		return err
 	}
 	defer d.models.Close()
+	d.memories = newMemories(d)
+	defer d.memories.Close()
 	rules, err := d.policy()
 	if err != nil {
 		return err
 	}
 	measurer := &acceptance.Measurer{Box: d.box, Scratch: filepath.Join(d.places.Home, "probes")}
 	eng := &engine{d: d, Engine: agent.New(agent.Config{
-		Store: store, Open: d.models.open, Box: d.box, Require: d.require, Measure: measurer.Measure, Tools: tools.Builtin(), Policy: rules,
+		Store: store, Open: d.models.open, Box: d.box, Require: d.require, Measure: measurer.Measure, Tools: tools.Builtin().WithMemory(), Policy: rules, Memory: d.memories.ofRun,
 		Snaps: d.snapshots(), Snapshot: workspace.Options{MaxFiles: d.cfg.Snapshot.MaxFiles, MaxBytes: d.cfg.Snapshot.MaxBytes}, Version: version, Now: time.Now, Log: d.log,
 	})}
 	defer eng.Close()
@@ -97,7 +99,7 @@ func serve(ctx context.Context, o options, stderr io.Writer) error {
 			return fmt.Errorf("token_file: %w", err)
 		}
 	}
-	return d.listen(ctx, api.NewServer(api.Options{Store: store, Engine: eng, Logger: d.log, Build: version, Token: token}), n)
+	return d.listen(ctx, api.NewServer(api.Options{Store: store, Engine: eng, Memory: d.memories, Logger: d.log, Build: version, Token: token}), n)
 }
 
 // folders are the daemon's own, in which no run works.

@@ -1,0 +1,197 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"agentd/agent"
+	"agentd/journal"
+	"agentd/memory"
+	"agentd/tools"
+)
+
+// memories is the daemon's memory file. It is opened when something is first looked for in it or kept.
+type memories struct {
+	path   string
+	models *models
+
+	mu       sync.RWMutex // held for reading while the store is used
+	store    *memory.Store
+	embedded bool // the store was opened with an embedder
+	closed   bool
+}
+
+// errNothing is returned for a memory that was never written to.
+var errNothing = errors.New("nothing was remembered yet")
+
+func newMemories(d *daemon) *memories {
+	return &memories{path: filepath.Join(d.places.Home, "memory.db"), models: d.models}
+}
+
+// Close closes the file after its uses have ended.
+func (m *memories) Close() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.closed = true
+	if m.store == nil {
+		return nil
+	}
+	s := m.store
+	m.store = nil
+	return s.Close()
+}
+
+// use calls f with the open store. A file that isn't there is made only if f will write.
+func (m *memories) use(write bool, f func(*memory.Store) error) error {
+	for {
+		have := m.models.embedder() != nil
+		m.mu.RLock()
+		if m.store != nil && m.embedded == have {
+			defer m.mu.RUnlock()
+			return f(m.store)
+		}
+		m.mu.RUnlock()
+		if err := m.open(write, have); err != nil {
+			return err
+		}
+	}
+}
+
+// open opens the store, anew where an embedder was fetched or removed since.
+func (m *memories) open(write, embed bool) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	switch {
+	case m.closed:
+		return memory.ErrClosed
+	case m.store != nil && m.embedded == embed:
+		return nil
+	case m.store != nil:
+		err := m.store.Close()
+		m.store = nil
+		if err != nil {
+			return err
+		}
+	}
+	if _, err := os.Stat(m.path); errors.Is(err, fs.ErrNotExist) && !write {
+		return errNothing
+	}
+	var o memory.Options
+	if embed {
+		o.Embedder = &embedder{m.models}
+	}
+	s, err := memory.Open(m.path, o)
+	if err != nil {
+		return fmt.Errorf("memory: %w", err)
+	}
+	m.store, m.embedded = s, embed
+	return nil
+}
+
+// repository is the namespace of a folder: of the checkout that it lies in, else its own. It is named by path, not by the address of a
+// remote, which the folder itself claims.
+func repository(dir string) memory.Namespace {
+	if real, err := filepath.EvalSymlinks(dir); err == nil {
+		dir = real
+	}
+	for at := dir; ; {
+		if _, err := os.Lstat(filepath.Join(at, ".git")); err == nil {
+			return memory.Repository(at)
+		}
+		up := filepath.Dir(at)
+		if up == at {
+			return memory.Repository(dir)
+		}
+		at = up
+	}
+}
+
+// Bounds of a recall.
+const (
+	recallHits  = 8
+	recallScore = 0.25 // cosine; unrelated sentences are mostly below it
+)
+
+// runMemory is the memory of one run.
+type runMemory struct {
+	m      *memories
+	run    journal.RunID
+	spaces []memory.Namespace // the user's and the workspace's
+	accept bool
+}
+
+// ofRun returns a run's memory.
+func (m *memories) ofRun(run journal.RunID, s journal.RunStarted) tools.Memory {
+	return &runMemory{m: m, run: run, spaces: []memory.Namespace{memory.User, repository(s.Workspace)}, accept: s.Memory == agent.MemoryAuto}
+}
+
+// Find recalls. Where the run's namespaces are empty it answers at once, and no model is started.
+func (r *runMemory) Find(ctx context.Context, query string, chars int) ([]tools.Fact, string, error) {
+	var facts []tools.Fact
+	var note string
+	err := r.m.use(false, func(s *memory.Store) error {
+		if any, err := s.Holds(r.spaces...); err != nil || !any {
+			return err
+		}
+		hits, receipt, err := s.Recall(ctx, memory.Query{Namespaces: r.spaces, Text: query, K: recallHits, MinScore: recallScore, MaxChars: chars})
+		if receipt.Mode == "words" {
+			note = "found by words alone: " + receipt.Note
+		}
+		for _, h := range hits {
+			facts = append(facts, tools.Fact{
+				ID: h.Item.ID.String(), Text: h.Item.Text, Trust: h.Item.Trust.String(), Source: origin(&h.Item),
+				Score: h.Score, WordRank: h.WordRank, VectorRank: h.VectorRank, Cosine: h.Cosine,
+			})
+		}
+		return err
+	})
+	if errors.Is(err, errNothing) {
+		err = nil
+	}
+	return facts, note, err
+}
+
+// origin says in words where an item came from.
+func origin(it *memory.Item) string {
+	words := []string{map[memory.Trust]string{memory.Person: "said by a person", memory.Model: "concluded by a run", memory.Untrusted: "untrusted"}[it.Trust]}
+	for _, w := range []string{it.Source.Run, it.Source.File, it.Source.URL} {
+		if w != "" {
+			words = append(words, w)
+		}
+	}
+	return strings.Join(append(words, it.Created.Format(time.DateOnly)), ", ")
+}
+
+// Keep stores a fact, for a person to review unless the run may accept it. What the run drew from untrusted content stays untrusted.
+func (r *runMemory) Keep(ctx context.Context, n tools.Note) (tools.Kept, error) {
+	it := memory.Item{
+		Namespace: r.spaces[1], Text: n.Text, Trust: memory.Model, Source: memory.Source{Kind: "model", Run: string(r.run), Step: n.Step},
+	}
+	if n.User {
+		it.Namespace = r.spaces[0]
+	}
+	if n.Untrusted {
+		it.Trust = memory.Untrusted
+	}
+	var kept tools.Kept
+	err := r.m.use(true, func(s *memory.Store) error {
+		got, err := s.Propose(ctx, r.accept, it)
+		if err != nil {
+			return err
+		}
+		now, err := s.Get(got[0].ID)
+		if err != nil {
+			return err
+		}
+		kept = tools.Kept{ID: now.ID.String(), Known: got[0].DuplicateOf != 0, State: now.State.String()}
+		return nil
+	})
+	return kept, err
+}
