@@ -246,6 +246,11 @@ func (n *snapshot) masks(spaces []Namespace, f Filter) ([]bitmap, error) {
 	if groups == nil {
 		return nil, nil
 	}
+	slices.SortFunc(groups, slices.Compare) // a map has no order
+	name := fmt.Sprintf("%q", groups)
+	if out := n.recentMasks(name); out != nil {
+		return out, nil
+	}
 	out := make([]bitmap, len(n.segs)+1)
 	var buf []post
 	for i := range out {
@@ -270,7 +275,26 @@ func (n *snapshot) masks(spaces []Namespace, f Filter) ([]bitmap, error) {
 		m.and(n.live(i))
 		out[i] = m
 	}
+	n.keepMasks(name, out)
 	return out, nil
+}
+
+// maskCache is how many filters' masks a snapshot keeps: a run asks in the same namespaces again and again.
+const maskCache = 8
+
+func (n *snapshot) recentMasks(name string) []bitmap {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.filters[name]
+}
+
+func (n *snapshot) keepMasks(name string, m []bitmap) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.filters == nil || len(n.filters) >= maskCache {
+		n.filters = map[string][]bitmap{}
+	}
+	n.filters[name] = m
 }
 
 // viewRows is the number of rows of segment i; the tail is the last.

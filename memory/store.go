@@ -460,8 +460,9 @@ type snapshot struct {
 	rows  int
 	words int // in all rows
 
-	mu   sync.Mutex
-	refs int
+	mu      sync.Mutex // guards the fields below
+	refs    int
+	filters map[string][]bitmap // masks of recent filters
 }
 
 // publish makes the state visible.

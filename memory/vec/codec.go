@@ -264,10 +264,6 @@ func (s *Segment) f32(dim, row int) unsafe.Pointer {
 	return unsafe.Pointer(&s.Chunks[row/ChunkRows].F32[row%ChunkRows*dim])
 }
 
-func (s *Segment) i8(dim, row int) unsafe.Pointer {
-	return unsafe.Pointer(&s.Chunks[row/ChunkRows].I8[row%ChunkRows*dim])
-}
-
 func (s *Segment) live(row int) bool {
 	return s.Live == nil || s.Live[row/32]>>(row%32)&1 == 1
 }

@@ -130,6 +130,7 @@ type partial struct {
 	int8  int
 	ints  [512]int32
 	f32s  [512]float32
+	errs  [512]float32
 	rows  []unsafe.Pointer
 	ids   []cand
 }
@@ -147,18 +148,22 @@ func (s *searcher) release() {
 func (s *searcher) prepare(c *Codec, segs []Segment, q []float32, o Options) {
 	s.c, s.segs, s.q, s.o = c, segs, q, o
 	s.total, s.maxFactor = 0, 0
-	withBits := 0
+	blocks := 0 // of 1-bit codes with live rows
 	for i := range segs {
 		g := &segs[i]
 		n := g.Rows
+		used := len(g.Bits) / c.BlockBytes()
 		if g.Live != nil {
 			n = 0
-			for _, m := range g.Live {
+			for i, m := range g.Live {
 				n += bits.OnesCount32(m)
+				if m == 0 && i < len(g.Bits)/c.BlockBytes() {
+					used--
+				}
 			}
 		}
 		s.total += n
-		withBits += len(g.Bits) / c.BlockBytes() * 32
+		blocks += used
 		s.maxFactor = max(s.maxFactor, g.MaxFactor)
 	}
 	s.stats = Stats{Rows: s.total}
@@ -176,8 +181,9 @@ func (s *searcher) prepare(c *Codec, segs []Segment, q []float32, o Options) {
 	if s.want <= 0 {
 		s.want = max(512, s.total/500) * max(10, s.o.K) / 10
 	}
-	// Where nearly all rows would be rescored, or few of those scanned are live, the int8 codes alone are faster.
-	if s.o.Mode == Cascade && (s.total < exactRows || s.want > s.total/4 || s.total < withBits/50) {
+	// Where there are few rows, or nearly all would be rescored, the int8 codes alone are faster. So they are for live rows
+	// that lie far apart: a block of 1-bit codes costs about two rows' int8 codes, whether one of its rows is live or all.
+	if s.o.Mode == Cascade && (s.total < exactRows || s.want > s.total/4 || s.total < 2*blocks) {
 		s.o.Mode = Exact
 	}
 	s.near.reset(s.o.K)
@@ -515,14 +521,21 @@ func (s *searcher) bound(p *partial, g *Segment, seg, row int, v int32, scale, e
 func (s *searcher) gatherInt8(p *partial, seg, from, to int) {
 	g := &s.segs[seg]
 	p.ids = p.ids[:0]
-	for row := from; row < to; row++ {
-		if g.Live != nil && row&31 == 0 && g.Live[row/32] == 0 {
-			row += 31
+	for row := from; row < to; {
+		if g.Live == nil {
+			p.ids = append(p.ids, cand{seg: uint32(seg), row: uint32(row)})
+			row++
 			continue
 		}
-		if g.live(row) {
+		m := g.Live[row/32] >> (row % 32)
+		if m == 0 {
+			row = row/32*32 + 32
+			continue
+		}
+		if row += bits.TrailingZeros32(m); row < to {
 			p.ids = append(p.ids, cand{seg: uint32(seg), row: uint32(row)})
 		}
+		row++
 	}
 	s.rescore(p, p.ids)
 }
@@ -533,16 +546,20 @@ func (s *searcher) rescore(p *partial, ids []cand) {
 	for len(ids) > 0 {
 		n := min(len(ids), len(p.ints))
 		p.rows = p.rows[:0]
-		for _, c := range ids[:n] {
-			p.rows = append(p.rows, s.segs[c.seg].i8(dim, int(c.row)))
+		// The scales and errors are read here, where the processor can wait for many of them at once.
+		for i, c := range ids[:n] {
+			ch := &s.segs[c.seg].Chunks[c.row/ChunkRows]
+			r := int(c.row % ChunkRows)
+			p.rows = append(p.rows, unsafe.Pointer(&ch.I8[r*dim]))
+			p.f32s[i], p.errs[i] = ch.Scale[r], ch.Err[r]
 		}
 		k.gatherI8(&p.rows[0], n, &s.z[0], dim, &p.ints[0])
 		p.int8 += n
 		for i, c := range ids[:n] {
-			g := &s.segs[c.seg]
-			ch := &g.Chunks[c.row/ChunkRows]
-			r := c.row % ChunkRows
-			s.bound(p, g, int(c.seg), int(c.row), p.ints[i], ch.Scale[r], ch.Err[r], s.fine)
+			if p.f32s[i]*(float32(p.ints[i])*s.fine.step+s.fine.slack)+s.norm*p.errs[i] < p.near.bound() {
+				continue
+			}
+			s.bound(p, &s.segs[c.seg], int(c.seg), int(c.row), p.ints[i], p.f32s[i], p.errs[i], s.fine)
 		}
 		ids = ids[n:]
 	}
