@@ -29,7 +29,8 @@ func TestCost(t *testing.T) {
 	}
 	slices.Sort(took)
 	t.Logf("outline of 10,500 nodes: min %v, p50 %v", took[0], took[len(took)/2])
-	if took[0] > 150*time.Millisecond {
+	// The bar is 60 ms on an idle machine; this only tells a walk of the page from one that asks about every node.
+	if took[0] > time.Second {
 		t.Errorf("the outline took %v at best", took[0])
 	}
 	before, _ := processes(t)

@@ -11,7 +11,8 @@
   const INPUT = {checkbox: 'checkbox', radio: 'radio', range: 'slider', number: 'spinbutton', search: 'searchbox', submit: 'button', button: 'button', reset: 'button', image: 'button', file: 'file', color: 'textbox', hidden: ''};
   const MAXNODES = 150000, MAXLINES = 12000, MAXNAME = 160;
 
-  const clean = s => s.replace(/[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff\u3164\uffa0\u0000-\u0008\u000e-\u001f\u007f-\u009f]|[\u{e0000}-\u{e0fff}]/gu, '').replace(/\s+/g, ' ');
+  const plain = /^[\x20-\x7e]*$/;
+  const clean = s => plain.test(s) ? (s.includes('  ') ? s.replace(/ +/g, ' ') : s) : s.replace(/[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff\u3164\uffa0\u0000-\u0008\u000e-\u001f\u007f-\u009f]|[\u{e0000}-\u{e0fff}]/gu, '').replace(/\s+/g, ' ');
   const quote = s => '"' + s.replace(/\\/g, '\\\\').replace(/"/g, '\\"') + '"';
   const cut = (s, n) => { s = clean(s).trim(); return s.length > n ? s.slice(0, n) + '…' : s; };
   const rootOf = el => el.shadowRoot || closed.get(el) || null;
@@ -292,7 +293,7 @@
           flush(); return;
         }
         case 'listitem': { flush(); const d = depth; prefix = 'item '; walk(el, sub); flush(); depth = d; return; } // what follows its first line is below it
-        case 'cell': case 'gridcell': walk(el, sub); if (!c.row) flush(); return;
+        case 'cell': case 'gridcell': walk(el, sub, st); if (!c.row) flush(); return;
       }
       const scrolls = (st.overflowY === 'auto' || st.overflowY === 'scroll') && el.scrollHeight > el.clientHeight + 20 && el !== document.body && el !== document.documentElement && el.clientHeight > 20;
       if (role && BOXES.has(role) || role && CONTAINER[tag] || scrolls) {
@@ -306,23 +307,23 @@
         if (scrolls) label = (label ? label + ' ' : '') + 'scrollable' + tag_(el) + ' at ' + Math.round(100 * el.scrollTop / (el.scrollHeight - el.clientHeight)) + '%';
         const b = open(label + ':', label.split(' ')[0]); walk(el, {...sub, row: false}); shut(b); return;
       }
-      walk(el, sub);
+      walk(el, sub, st);
       if (block) flush();
     }
-    function walk(el, c) {
+    function walk(el, c, st) {
       let ok;
       for (const n of kids(el)) {
         if (n.nodeType === 1) { if (n.tagName === 'BR') { if (!c.row) flush(); else text(' '); } else element(n, c); }
         else if (n.nodeType === 3 && /\S/.test(n.data)) {
-          if (ok === undefined) ok = readable(n.parentElement || el, c);
+          if (ok === undefined) ok = n.parentElement === el && st ? readable(el, c, st) : readable(n.parentElement || el, c);
           if (ok) text(n.data); else hidden++;
         } else if (n.nodeType === 3 && wasText) text(' ');
       }
     }
     // readable says whether a person could read the text in an element.
-    function readable(el, c) {
+    function readable(el, c, st) {
       if (c.aria || c.opacity < .05) return false;
-      const st = getComputedStyle(el);
+      st = st || getComputedStyle(el);
       if (st.visibility !== 'visible' || parseFloat(st.fontSize) < 3) return false;
       if (st.color === c.bg && c.bg || /^rgba.*, 0\)$/.test(st.color)) { if (!(st.webkitTextFillColor !== st.color)) return false; }
       if (st.clip !== 'auto' && /rect\((0px|1px)[, ]+(0px|1px)[, ]+(0px|1px)/.test(st.clip) || /inset\((50|100)%/.test(st.clipPath)) return false;

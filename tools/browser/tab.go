@@ -274,7 +274,11 @@ func (t *tab) settle(ctx context.Context, began, requested int) {
 			t.b.until(long, func() bool { return stopped() || !t.loading && t.loaded || t.content && long.Err() != nil })
 			cancel()
 		}
-		t.quiet(ctx, 300*time.Millisecond, 2*time.Second)
+		idle := 200 * time.Millisecond
+		if nav {
+			idle = 60 * time.Millisecond // it is loaded: what it fetches on its own begins at once
+		}
+		t.quiet(ctx, idle, 2*time.Second)
 	}
 	t.b.mu.Lock()
 	over := stopped()
