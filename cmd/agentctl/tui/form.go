@@ -62,7 +62,7 @@ func (f *form) fault(err error) {
 func (f *form) view(_ *Model, w, h int) []string {
 	bw := min(w, 88)
 	in := bw - 4
-	small := h < 26
+	small := h < 33
 	var lines []string
 	for i := range f.fields {
 		x := &f.fields[i]

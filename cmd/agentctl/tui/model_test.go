@@ -426,3 +426,91 @@ func TestStateMayComeLate(t *testing.T) {
 		}
 	}
 }
+
+// TestAsksBeforeTheState answers while the state of a long run is still being read.
+func TestAsksBeforeTheState(t *testing.T) {
+	m := model(100, 30)
+	m.open(testRun)
+	m.Update(pageMsg{run: testRun, recs: report(t), at: noon})
+	press(m, "a")
+	if got := screen(m); !strings.Contains(got, "May this call run?") {
+		t.Fatalf("the ask is not put:\n%s", got)
+	}
+	if press(m, "y") == nil || len(m.run.asks()) != 0 {
+		t.Error("the answer is not sent, or it is still open here")
+	}
+}
+
+func TestActionsHaveKeysAndTitles(t *testing.T) {
+	for _, at := range []where{inHome, inRun} {
+		seen := map[string]string{}
+		for _, a := range actions() {
+			if a.where != at && a.where != anywhere {
+				continue
+			}
+			if a.title == "" || a.do == nil || len(a.keys) == 0 {
+				t.Errorf("%+v lacks a title, a key or what it does", a)
+			}
+			for _, k := range a.keys {
+				if other, ok := seen[k]; ok {
+					t.Errorf("key %s means %q and %q on one screen", k, other, a.title)
+				}
+				seen[k] = a.title
+			}
+		}
+	}
+}
+
+func TestParseLimits(t *testing.T) {
+	for _, tt := range []struct {
+		in   string
+		want goals.Budget
+		err  bool
+	}{
+		{"steps 200", goals.Budget{Steps: 200}, false},
+		{"steps=50, tokens=1.5M usd=$2 wall=2h", goals.Budget{Steps: 50, Tokens: 1_500_000, USD: 2, Wall: 2 * time.Hour}, false},
+		{"wall -1 steps -1", goals.Budget{Wall: -time.Second, Steps: -1}, false},
+		{"", goals.Budget{}, true},
+		{"steps", goals.Budget{}, true},
+		{"steps 0", goals.Budget{}, true},
+		{"usd NaN", goals.Budget{}, true},
+		{"tokens 1.5", goals.Budget{}, true},
+		{"wall soon", goals.Budget{}, true},
+		{"money 3 colour red", goals.Budget{}, true},
+	} {
+		got, err := parseLimits(tt.in)
+		if got != tt.want || (err != nil) != tt.err {
+			t.Errorf("parseLimits(%q) = %+v, %v", tt.in, got, err)
+		}
+	}
+}
+
+func TestFormMakesARequest(t *testing.T) {
+	m := model(100, 30)
+	m.Update(listMsg{runs: nil, at: noon})
+	press(m, "n")
+	typed(m, "make it work")
+	press(m, "enter")
+	typed(m, "and fast")
+	press(m, "tab", "tab")
+	typed(m, "openai/small")
+	press(m, "tab")
+	m.Update(tea.PasteMsg{Content: "go vet ./...\ngo test ./...\n"})
+	press(m, "tab")
+	typed(m, "steps 5")
+	f := m.front().(*form)
+	r, err := f.request()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Goal != "make it work\nand fast" || r.Workspace != "/home/me/project" || r.Model != "openai/small" || !slices.Equal(r.Checks, []string{"go vet ./...", "go test ./..."}) || r.Budget.Steps != 5 || !r.Attended {
+		t.Errorf("the form asks for %+v", r)
+	}
+	if press(m, "ctrl+s") == nil || !f.busy {
+		t.Error("ctrl+s does not start it")
+	}
+	m.Update(startedMsg{err: api.Errorf(api.ErrWorkspace, "make it", "no such folder")})
+	if got := screen(m); !strings.Contains(got, "no such folder") || !strings.Contains(got, "make it work") {
+		t.Errorf("an error drops the form or is not shown:\n%s", got)
+	}
+}

@@ -77,10 +77,17 @@ func (r *runView) sum() journal.Summary {
 	return r.summary
 }
 
-// asks are the open asks, oldest first, without those that were answered here.
+// asks are the open asks, oldest first, without those that were answered here. Until the state is here they are those of
+// the last events.
 func (r *runView) asks() []*journal.Ask {
 	if r.state == nil {
-		return nil
+		var out []*journal.Ask
+		for _, e := range r.stream.list.items {
+			if st := e.step; st.ask != nil && st.answer == nil && st.finished == nil && !r.answered[st.ask.Call.ID] && (r.summary.Status == "" || !r.summary.Status.Ended()) {
+				out = append(out, &journal.Ask{ToolAsked: *st.ask, Since: st.at})
+			}
+		}
+		return out
 	}
 	var out []*journal.Ask
 	for id, a := range r.state.Asks {

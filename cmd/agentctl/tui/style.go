@@ -38,7 +38,7 @@ func statusStyle(s journal.Status) style {
 		return alert
 	case journal.StatusAccepted:
 		return good
-	case journal.StatusUnverified, journal.StatusCancelled:
+	case journal.StatusUnverified, journal.StatusCancelled, "":
 		return faint
 	}
 	return bad
@@ -53,7 +53,7 @@ func statusMark(s journal.Status) string {
 		return "?"
 	case journal.StatusPaused:
 		return "‖"
-	case journal.StatusQueued:
+	case journal.StatusQueued, "":
 		return "·"
 	case journal.StatusAccepted:
 		return "✓"
