@@ -52,7 +52,7 @@ type shot struct {
 // numbers that only decide what is shown as clickable.
 const listeners = `(() => { const a = document.querySelectorAll('*'), out = [], end = performance.now() + 25;
 for (let i = 0; i < a.length; i++) { const n = a[i]; if ((i & 31) === 0 && performance.now() > end) break;
-if (n === document.body || n === document.documentElement || /^(A|BUTTON|INPUT|SELECT|OPTION|TEXTAREA|SCRIPT|STYLE|BR)$/.test(n.tagName)) continue;
+if (n === document.body || n === document.documentElement || /^(BUTTON|INPUT|SELECT|OPTION|TEXTAREA|SCRIPT|STYLE|BR)$/.test(n.tagName) || n.tagName === 'A' && n.hasAttribute('href')) continue;
 const l = getEventListeners(n); if (l.click || l.mousedown || l.mouseup || l.pointerdown || l.pointerup || l.dblclick || l.touchstart || l.contextmenu) out.push(i); } return out; })()`
 
 // maxFrames bounds the frames of one outline.
