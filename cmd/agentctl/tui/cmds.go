@@ -53,6 +53,7 @@ type (
 		before journal.Seq
 		want   journal.Seq // an event to go to
 		recs   []journal.Record
+		page   *stream // the same as entries
 		err    error
 		at     time.Time
 	}
@@ -186,7 +187,7 @@ func (m *Model) page(run journal.RunID, before, want journal.Seq, limit int) tea
 	ctx, c := m.ctx, m.client
 	return func() tea.Msg {
 		recs, err := c.Page(ctx, run, before, limit)
-		return pageMsg{run: run, before: before, want: want, recs: recs, err: err, at: time.Now()}
+		return pageMsg{run: run, before: before, want: want, recs: recs, page: pageOf(recs), err: err, at: time.Now()}
 	}
 }
 
@@ -412,11 +413,7 @@ func (m *Model) searchBack(run journal.RunID, before journal.Seq, words string) 
 			if len(recs) == 0 {
 				break
 			}
-			page := newStream(nil)
-			for _, r := range recs {
-				page.add(r)
-			}
-			for _, e := range slices.Backward(page.list.items) {
+			for _, e := range slices.Backward(pageOf(recs).list.items) {
 				if strings.Contains(strings.ToLower(e.step.text()), want) {
 					return foundMsg{run: run, seq: e.step.seq, what: words}
 				}

@@ -158,9 +158,14 @@ func opened(t testing.TB, w, h int, recs []journal.Record) *Model {
 	v := stateOf(t, recs)
 	m.Update(listMsg{runs: []journal.Summary{v.Summary}, at: noon})
 	m.open(testRun)
-	m.Update(pageMsg{run: testRun, recs: recs[max(0, len(recs)-pageSize):], at: noon})
+	m.Update(pageOfTest(testRun, 0, recs[max(0, len(recs)-pageSize):]))
 	m.Update(stateMsg{run: testRun, view: stateOf(t, recs)})
 	return m
+}
+
+// pageOfTest is the answer to the question for a page.
+func pageOfTest(run journal.RunID, before journal.Seq, recs []journal.Record) pageMsg {
+	return pageMsg{run: run, before: before, recs: recs, page: pageOf(recs), at: noon}
 }
 
 // news delivers records as following does.
@@ -392,9 +397,9 @@ func TestPagesJoin(t *testing.T) {
 	for cut := 1; cut < len(recs); cut++ {
 		m := model(80, 24)
 		m.open(testRun)
-		m.Update(pageMsg{run: testRun, recs: recs[cut:], at: noon})
+		m.Update(pageOfTest(testRun, 0, recs[cut:]))
 		m.Update(stateMsg{run: testRun, view: stateOf(t, recs)})
-		m.Update(pageMsg{run: testRun, before: recs[cut].Seq, recs: recs[:cut], at: noon})
+		m.Update(pageOfTest(testRun, recs[cut].Seq, recs[:cut]))
 		got := texts(m)
 		slices.Sort(got)
 		sorted := slices.Clone(want)
@@ -414,7 +419,7 @@ func TestStateMayComeLate(t *testing.T) {
 		for page := 1; page <= len(recs); page++ {
 			m := model(80, 24)
 			m.open(testRun)
-			m.Update(pageMsg{run: testRun, recs: recs[:page], at: noon})
+			m.Update(pageOfTest(testRun, 0, recs[:page]))
 			if at >= page {
 				news(m, recs[page:at]...)
 			}
@@ -431,7 +436,7 @@ func TestStateMayComeLate(t *testing.T) {
 func TestAsksBeforeTheState(t *testing.T) {
 	m := model(100, 30)
 	m.open(testRun)
-	m.Update(pageMsg{run: testRun, recs: report(t), at: noon})
+	m.Update(pageOfTest(testRun, 0, report(t)))
 	press(m, "a")
 	if got := screen(m); !strings.Contains(got, "May this call run?") {
 		t.Fatalf("the ask is not put:\n%s", got)

@@ -407,7 +407,7 @@ func TestRandomKeys(t *testing.T) {
 				m.Update(tea.MouseWheelMsg(tea.Mouse{X: r.IntN(200), Y: r.IntN(60), Button: []tea.MouseButton{tea.MouseWheelUp, tea.MouseWheelDown}[r.IntN(2)]}))
 			case k == 4 && m.run != nil && !m.run.opened:
 				trail = append(trail, "page")
-				m.Update(pageMsg{run: m.run.id, recs: recs[r.IntN(cut):cut], at: noon})
+				m.Update(pageOfTest(m.run.id, 0, recs[r.IntN(cut):cut]))
 			case k == 5:
 				trail = append(trail, "paste")
 				m.Update(tea.PasteMsg{Content: "pasted\n\x1b[31m日本"})

@@ -120,8 +120,10 @@ func (m *Model) gotPage(msg pageMsg) tea.Cmd {
 	switch {
 	case !r.opened:
 		r.opened = true
+		draw, w, h := r.stream.list.draw, r.stream.list.w, r.stream.list.h
+		r.stream = msg.page
+		r.stream.list.draw, r.stream.list.w, r.stream.list.h = draw, w, h
 		for _, rec := range msg.recs {
-			r.stream.add(rec)
 			r.last = rec.Seq
 			m.fold(rec)
 		}
@@ -135,7 +137,7 @@ func (m *Model) gotPage(msg pageMsg) tea.Cmd {
 		return m.fill()
 	case msg.before == r.stream.first:
 		r.older = false
-		r.stream.older(msg.recs)
+		r.stream.older(msg.page)
 		r.stream.list.settle()
 		return m.fill()
 	}
@@ -168,12 +170,10 @@ func (m *Model) later(again tea.Cmd) tea.Cmd {
 func (m *Model) replace(msg pageMsg) {
 	r := m.run
 	r.older = false
-	s := newStream(r.stream.list.draw)
+	s := msg.page
+	s.list.draw = r.stream.list.draw
 	s.list.w, s.list.h = r.stream.list.w, r.stream.list.h
 	s.list.follow = false
-	for _, rec := range msg.recs {
-		s.add(rec)
-	}
 	s.end = s.last >= r.last
 	r.stream = s
 	at := slices.IndexFunc(s.list.items, func(e *entry) bool { return e.step.seq >= msg.want })

@@ -121,18 +121,18 @@ func (s *stream) absorb(r journal.Record) {
 	}
 }
 
-// older takes in the page of events before the window.
-func (s *stream) older(recs []journal.Record) {
-	if len(recs) == 0 {
-		return
-	}
-	page := newStream(s.list.draw)
+// pageOf makes entries of a page of events. It is work that a command does, so that a key press need not wait for it.
+func pageOf(recs []journal.Record) *stream {
+	page := newStream(nil)
 	for _, r := range recs {
-		if r.Seq < s.first || s.first == 0 {
-			page.add(r)
-		}
+		page.add(r)
 	}
-	if page.first == 0 {
+	return page
+}
+
+// older takes in the page of events that ends right before the window.
+func (s *stream) older(page *stream) {
+	if page.first == 0 || s.first != 0 && page.last != s.first-1 {
 		return
 	}
 	var fresh []*entry
