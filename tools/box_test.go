@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -166,7 +167,7 @@ func TestOutputKeepsHeadTailAndHash(t *testing.T) {
 }
 
 func TestOutputSurvivesAFullDisk(t *testing.T) {
-	t.Setenv("TMPDIR", "/nonexistent")
+	t.Setenv("TMPDIR", filepath.Join(t.TempDir(), "none"))
 	o := tools.NewOutput(10)
 	for range 100 {
 		if n, err := o.Write([]byte("0123456789")); n != 10 || err != nil {
