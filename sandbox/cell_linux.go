@@ -48,7 +48,6 @@ type cell struct {
 	group     *cgroup // nil where none can be had
 	ooms      int64   // kills of the group before this box
 	release   func()  // gives mount points in the workspace back
-	reap      func()  // waits until the kernel has ended every process of the box; once
 	once      sync.Once
 }
 

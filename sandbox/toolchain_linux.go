@@ -43,9 +43,7 @@ func findToolchains(searchPath, home string, getenv func(string) string) toolcha
 		}
 	}
 	dirs := filepath.SplitList(searchPath)
-	for _, extra := range []string{"/usr/local/go/bin", "/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin", "/sbin"} {
-		dirs = append(dirs, extra)
-	}
+	dirs = append(dirs, "/usr/local/go/bin", "/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin", "/sbin")
 	for _, dir := range dirs {
 		if !filepath.IsAbs(dir) {
 			continue

@@ -119,13 +119,12 @@ func Run(ctx context.Context, o sandbox.Options, only func(id string) bool, repo
 
 // fixture is the outside of the cases.
 type fixture struct {
-	opts     sandbox.Options
-	box      *sandbox.Box
-	dir, ws  string
-	program  string
-	world    world
-	closers  []func()
-	listened net.Listener
+	opts    sandbox.Options
+	box     *sandbox.Box
+	dir, ws string
+	program string
+	world   world
+	closers []func()
 }
 
 func newFixture(o sandbox.Options) (*fixture, error) {
