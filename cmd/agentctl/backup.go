@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 
@@ -23,7 +24,7 @@ func (a *app) backupCmd() *cobra.Command {
 				_, err := c.Backup(ctx, a.stdout)
 				return err
 			}
-			n, err := backup(ctx, c, args[0])
+			n, err := replace(args[0], func(w io.Writer) (int64, error) { return c.Backup(ctx, w) })
 			if err != nil {
 				return fmt.Errorf("back up to %s: %w", args[0], err)
 			}
@@ -33,8 +34,8 @@ func (a *app) backupCmd() *cobra.Command {
 	}
 }
 
-// backup writes to a file beside path, syncs it and renames it.
-func backup(ctx context.Context, c *api.Client, path string) (n int64, err error) {
+// replace writes to a file beside path, syncs it and renames it.
+func replace(path string, write func(io.Writer) (int64, error)) (n int64, err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
 	if err != nil {
 		return 0, err
@@ -44,7 +45,7 @@ func backup(ctx context.Context, c *api.Client, path string) (n int64, err error
 			err = errors.Join(err, os.Remove(f.Name()))
 		}
 	}()
-	n, err = c.Backup(ctx, f)
+	n, err = write(f)
 	if err == nil {
 		err = f.Sync()
 	}

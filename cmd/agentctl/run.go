@@ -27,6 +27,7 @@ type runFlags struct {
 	params                  []string
 	steps, parallel         int
 	tokens, usd, wall       string
+	memory                  string
 	json, detach, ephemeral bool
 	yes, plain, tui         bool
 	set                     func(flag string) bool
@@ -64,6 +65,7 @@ agentctl run -f goals/upgrade.goal.md --json --yes`,
 	fl.StringVar(&f.tokens, "tokens", "", "most tokens, for example 800k; -1 for no limit")
 	fl.StringVar(&f.usd, "usd", "", "most money in US dollars, -1 for no limit")
 	fl.StringVar(&f.wall, "wall", "", "most time, for example 45m; -1s for no limit")
+	fl.StringVar(&f.memory, "memory", "", "what it does with memory: off, read, propose (what it wants kept waits for a review) or auto")
 	fl.IntVar(&f.parallel, "parallel", 0, "most tasks at once")
 	fl.BoolVarP(&f.yes, "yes", "y", false, "approve what asks; never what policy denies or what is in doubt")
 	fl.BoolVarP(&f.detach, "detach", "d", false, "print the run's id and leave it to the daemon")
@@ -161,12 +163,15 @@ var providerEnv = []string{
 // request makes the request of the flags. Whatever can be wrong with them is found here, before a daemon is started.
 func (a *app) request(f runFlags, args []string) (api.StartRequest, error) {
 	req := api.StartRequest{
-		Checks: f.checks, Protect: f.protect, Net: f.net, Model: f.model, Yes: f.yes, Parallel: f.parallel,
+		Checks: f.checks, Protect: f.protect, Net: f.net, Model: f.model, Yes: f.yes, Parallel: f.parallel, Memory: f.memory,
 		Attended: terminal(a.stdin) && terminal(a.stderr) && !f.json && !f.detach,
 	}
 	var err error
 	if req.Budget, err = f.budget(); err != nil {
 		return req, err
+	}
+	if f.memory != "" && !slices.Contains([]string{"off", "read", "propose", "auto"}, f.memory) {
+		return req, invalid("use off, read, propose or auto", "--memory %.40q is none of them", f.memory)
 	}
 	if f.parallel < 0 {
 		return req, invalid("give a number from 1", "--parallel %d is negative", f.parallel)

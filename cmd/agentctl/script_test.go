@@ -73,10 +73,11 @@ func stopDaemon(home string) {
 // player is the engine of the played daemon.
 type player struct {
 	*apitest.Engine
-	mu    sync.Mutex
-	runs  sync.WaitGroup
-	ctx   context.Context
-	store journal.Store
+	mu     sync.Mutex
+	runs   sync.WaitGroup
+	ctx    context.Context
+	store  journal.Store
+	memory apitest.Memory
 }
 
 // playDaemon is agentd with another engine.
@@ -138,7 +139,7 @@ func play(args []string) (err error) {
 		return err
 	}
 	readyFile.Close()
-	srv := api.NewServer(api.Options{Store: store, Engine: pl, Build: os.Getenv("PLAY_VERSION")})
+	srv := api.NewServer(api.Options{Store: store, Engine: pl, Memory: &pl.memory, Build: os.Getenv("PLAY_VERSION")})
 	err = srv.Serve(ctx, ln)
 	pl.runs.Wait()
 	return err
@@ -221,6 +222,11 @@ func (p *player) wait(run journal.RunID, is func(*journal.State) bool) {
 func (p *player) drive(run journal.RunID, s journal.RunStarted) {
 	words := s.Goal.Text
 	task := planner.Task{ID: "t1", Do: "Do it"}
+	if strings.Contains(words, "remember") {
+		fact := journal.Recall{ID: "m1", Text: "Reports go to Anna", Score: 0.0325, WordRank: 2, VectorRank: 1, Cosine: 0.61, Source: "said by a person"}
+		p.add(run, journal.Recalled{Query: words, Items: []journal.Recall{fact}})
+		p.memory.Propose("Learned while: "+words, string(run))
+	}
 	p.add(run, journal.DriverClaimed{Epoch: 1}, journal.PlanMade{Plan: planner.Plan{Revision: 1, Tasks: []planner.Task{task}}, Reason: "first plan"})
 	args, err := json.Marshal(map[string]string{"command": "echo \x1b[31mhi\x1b[0m"})
 	if err != nil {
@@ -254,6 +260,9 @@ func (p *player) drive(run journal.RunID, s journal.RunStarted) {
 	if answer == "deny" {
 		p.add(run, journal.ToolFinished{Call: c, Status: journal.ToolRefused, Rule: "egress"}, journal.RunFinished{Status: journal.StatusDenied, Reason: "the call was denied"})
 		return
+	}
+	if strings.Contains(words, "remember") {
+		p.add(run, journal.Recalled{Task: "t1", Call: "m1.0", Query: "Anna", Items: []journal.Recall{{ID: "m1", Score: 0.0164, WordRank: 1}}})
 	}
 	p.add(run, journal.ToolFinished{Call: c, Status: journal.ToolOK, Ms: 12})
 	end := journal.RunFinished{Status: journal.StatusAccepted, Result: "done: " + words}
