@@ -52,11 +52,15 @@ func runDoctor(ctx context.Context, args []string, stdout, stderr io.Writer) int
 	home := fs.String("home", "", "data folder")
 	config := fs.String("config", "", "configuration file")
 	quick := fs.Bool("quick", false, "don't measure the local model's speed")
+	hostile := fs.Bool("abuse", false, "try to break out of the sandbox, and print what happened")
 	if err := fs.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return 0
 		}
 		return 2
+	}
+	if *hostile {
+		return runAbuse(ctx, *asJSON, stdout, stderr)
 	}
 	r := &report{Version: version, OK: true}
 	d := &daemon{opts: options{home: *home, config: *config}, log: slog.New(slog.DiscardHandler)}

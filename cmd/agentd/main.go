@@ -14,19 +14,26 @@ import (
 
 	"agentd/api"
 	"agentd/journal/bolt"
+	"agentd/sandbox/abuse"
 	_ "agentd/sandbox/boxinit" // takes over when this program is started as the first process of a box
 )
 
 // version is set by the linker.
 var version = ""
 
-func main() { os.Exit(run(context.Background(), os.Args[1:], os.Stdout, os.Stderr)) }
+func main() {
+	abuse.Main() // a case of the abuse suite runs this program inside its box
+	os.Exit(run(context.Background(), os.Args[1:], os.Stdout, os.Stderr))
+}
 
 const usage = `agentd owns runs and serves clients on a unix socket. agentctl starts it by itself.
 
   agentd [flags]               serve until SIGTERM
   agentd doctor [--json]       say what this machine can do; exit 1 if runs can't work
+  agentd doctor --abuse        try to break out of the sandbox, in every way listed; takes minutes
   agentd db check FILE         check a journal's structure (exit 1 and the fault)
+  agentd memory repair FILE NEW
+                               write what is whole of a damaged memory to a new file
   agentd version
 
 Flags of serve:
@@ -43,6 +50,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		case "db":
 			if len(args) == 3 && args[1] == "check" {
 				return fail(stderr, bolt.CheckFile(args[2]))
+			}
+		case "memory":
+			if len(args) == 4 && args[1] == "repair" {
+				return repairMemory(args[2], args[3], stdout, stderr)
 			}
 		case "version":
 			fmt.Fprintln(stdout, "agentd", version)

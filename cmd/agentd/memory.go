@@ -7,9 +7,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"agentd/agent"
 	"agentd/journal"
@@ -145,6 +148,9 @@ func (r *runMemory) Find(ctx context.Context, query string, chars int) ([]tools.
 			note = "found by words alone: " + receipt.Note
 		}
 		for _, h := range hits {
+			if receipt.Mode == "words" && !related(query, h.Item.Text) {
+				continue
+			}
 			facts = append(facts, tools.Fact{
 				ID: h.Item.ID.String(), Text: h.Item.Text, Trust: h.Item.Trust.String(), Source: origin(&h.Item),
 				Score: h.Score, WordRank: h.WordRank, VectorRank: h.VectorRank, Cosine: h.Cosine,
@@ -156,6 +162,36 @@ func (r *runMemory) Find(ctx context.Context, query string, chars int) ([]tools.
 		err = nil
 	}
 	return facts, note, err
+}
+
+// related says whether two texts share a word that means something. By words alone any "the" would bring a fact to every run.
+func related(a, b string) bool {
+	words := func(s string) map[string]bool {
+		out := map[string]bool{}
+		for w := range strings.FieldsFuncSeq(strings.ToLower(s), func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) }) {
+			if r, _ := utf8.DecodeRuneInString(w); r >= 0x2e80 { // written without spaces
+				for _, c := range w {
+					out[string(c)] = true
+				}
+			}
+			if (len(w) > 3 || strings.ContainsFunc(w, unicode.IsDigit)) && !slices.Contains(plainWords, w) {
+				out[w] = true
+			}
+		}
+		return out
+	}
+	have := words(a)
+	for w := range words(b) {
+		if have[w] {
+			return true
+		}
+	}
+	return false
+}
+
+var plainWords = []string{
+	"about", "after", "also", "before", "been", "does", "each", "from", "have", "here", "into", "make", "more", "must", "only", "same", "some",
+	"that", "their", "them", "then", "there", "these", "they", "this", "use", "used", "what", "when", "where", "which", "will", "with", "would", "your",
 }
 
 // origin says in words where an item came from.

@@ -313,3 +313,17 @@ func refused(err error) error {
 	}
 	return err
 }
+
+// repairMemory salvages a memory file.
+func repairMemory(path, to string, stdout, stderr io.Writer) int {
+	sv, err := memory.Repair(path, to)
+	if err != nil {
+		return fail(stderr, err)
+	}
+	how := ""
+	if sv.Broken {
+		how = "; its structure was broken, and pages were read one by one"
+	}
+	fmt.Fprintf(stdout, "%d items written to %s, %d of them with vectors; %d lost%s\n", sv.Items, to, sv.Vectors, sv.Lost, how)
+	return 0
+}
