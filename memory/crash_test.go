@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -53,7 +54,13 @@ func child(path string, out io.Writer) error {
 			return err
 		}
 	}
-	say := make(chan string, 64)
+	// What is said is out when say returns: a forgetting must be announced before it happens.
+	var mu sync.Mutex
+	say := func(format string, a ...any) {
+		mu.Lock()
+		defer mu.Unlock()
+		fmt.Fprintf(out, format+"\n", a...)
+	}
 	add := func(worker, batch int) {
 		for i := 0; ; i++ {
 			var items []memory.Item
@@ -66,15 +73,15 @@ func child(path string, out io.Writer) error {
 				return
 			}
 			for j, id := range ids {
-				say <- fmt.Sprintf("added %d %s", id, items[j].Text)
+				say("added %d %s", id, items[j].Text)
 			}
 			if worker == 0 && i%3 == 0 {
-				say <- fmt.Sprintf("forget %d", ids[0])
+				say("forget %d", ids[0])
 				if _, err := s.Forget(ctx, ids[0]); err != nil {
 					fail <- err
 					return
 				}
-				say <- fmt.Sprintf("forgot %d", ids[0])
+				say("forgot %d", ids[0])
 			}
 		}
 	}
@@ -90,14 +97,7 @@ func child(path string, out io.Writer) error {
 			time.Sleep(20 * time.Millisecond)
 		}
 	}()
-	for {
-		select {
-		case l := <-say:
-			fmt.Fprintln(out, l)
-		case err := <-fail:
-			return err
-		}
-	}
+	return <-fail
 }
 
 // TestCrashKill kills a writing process at random moments, and then looks for everything that it had acknowledged.
@@ -156,24 +156,19 @@ func live(t *testing.T, exe, path string, life int, after time.Duration, want ma
 			timer = time.AfterFunc(after, func() { _ = cmd.Process.Kill() })
 			continue
 		}
-		n, err := strconv.ParseUint(f[1], 10, 64)
-		if err != nil && len(f) < 2 {
+		if len(f) < 2 || f[0] == "added" && len(f) < 3 {
 			continue // the last line was cut
 		}
-		id := memory.ID(n)
-		if f[0] == "added" {
-			id, err = memory.ParseID(f[1])
-			if err == nil {
-				want[id] = f[2]
-			}
-			continue
+		n, err := strconv.ParseUint(f[1], 10, 64)
+		if err != nil {
+			t.Fatalf("the child said %q", sc.Text())
 		}
-		if id, err = memory.ParseID(f[1]); err != nil {
-			continue
-		}
-		if f[0] == "forget" {
+		switch id := memory.ID(n); f[0] {
+		case "added":
+			want[id] = f[2]
+		case "forget":
 			doubt[id] = true
-		} else {
+		case "forgot":
 			delete(doubt, id)
 			want[id] = ""
 		}
