@@ -168,7 +168,11 @@ func recalled(s *journal.State, task string) []string {
 	var out []string
 	for _, key := range []string{"", task} {
 		for _, it := range s.Recalls[key].Items {
-			out = append(out, fmt.Sprintf("%q", it.Text))
+			text := fmt.Sprintf("%q", it.Text)
+			if it.Trust == "untrusted" {
+				text += " (untrusted)"
+			}
+			out = append(out, text)
 		}
 	}
 	return out

@@ -42,7 +42,7 @@ type Note struct {
 type Kept struct {
 	ID    string
 	Known bool   // it was there already
-	State string // accepted or proposed
+	State string // accepted, proposed or rejected
 }
 
 // WithMemory returns a set of these tools and recall and remember, which need Env.Memory.
@@ -121,6 +121,8 @@ var remember = define(builtin[args.Remember]{
 		switch {
 		case err != nil:
 			return Result{}, err
+		case k.State == "rejected":
+			return good("a person does not want this remembered (" + k.ID + ")"), nil
 		case k.Known:
 			return good("known already as " + k.ID), nil
 		case k.State == "proposed":

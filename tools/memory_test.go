@@ -39,7 +39,7 @@ func TestMemoryTools(t *testing.T) {
 		keep: func(n tools.Note) (tools.Kept, error) {
 			kept = n
 			return map[string]tools.Kept{
-				"new": {ID: "m4", State: "proposed"}, "auto": {ID: "m5", State: "accepted"}, "old": {ID: "m3", Known: true, State: "accepted"},
+				"new": {ID: "m4", State: "proposed"}, "auto": {ID: "m5", State: "accepted"}, "old": {ID: "m3", Known: true, State: "accepted"}, "no": {ID: "m2", Known: true, State: "rejected"},
 			}[n.Text], nil
 		},
 	}
@@ -50,6 +50,7 @@ func TestMemoryTools(t *testing.T) {
 		{"remember", `{"text":"new"}`, "proposed as m4: a person decides whether later runs see it"},
 		{"remember", `{"text":" auto ","user":true}`, "remembered as m5"},
 		{"remember", `{"text":"old"}`, "known already as m3"},
+		{"remember", `{"text":"no"}`, "a person does not want this remembered (m2)"},
 	} {
 		t.Run(tt.tool+" "+tt.args, func(t *testing.T) {
 			tool := set.Lookup(tt.tool)

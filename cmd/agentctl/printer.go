@@ -75,7 +75,7 @@ func (p *printer) record(r journal.Record) error {
 		}
 	case journal.Recalled:
 		if n := len(e.Items); n > 0 {
-			p.say("%s", p.paint(dim, fmt.Sprintf("remembered %s", plural(n, "fact"))))
+			p.say("%s", p.paint(dim, fmt.Sprintf("recalled %s", plural(n, "fact"))))
 		}
 	case journal.PlanMade:
 		p.plan(e)

@@ -218,6 +218,10 @@ func (r *runMemory) Keep(ctx context.Context, n tools.Note) (tools.Kept, error) 
 	}
 	var kept tools.Kept
 	err := r.m.use(true, func(s *memory.Store) error {
+		if id, err := rejected(s, &it); err != nil || id != 0 {
+			kept = tools.Kept{ID: id.String(), Known: true, State: memory.Rejected.String()}
+			return err
+		}
 		got, err := s.Propose(ctx, r.accept, it)
 		if err != nil {
 			return err
@@ -230,4 +234,23 @@ func (r *runMemory) Keep(ctx context.Context, n tools.Note) (tools.Kept, error) 
 		return nil
 	})
 	return kept, err
+}
+
+// rejected finds an item of the same text that a person has rejected: a no is not asked for again. Zero is none.
+func rejected(s *memory.Store, it *memory.Item) (memory.ID, error) {
+	if st, err := s.Stats(); err != nil || st.Hidden == 0 {
+		return 0, err
+	}
+	for o, err := range s.All() {
+		if damaged := (*memory.CorruptError)(nil); errors.As(err, &damaged) {
+			continue
+		}
+		if err != nil {
+			return 0, err
+		}
+		if o.State == memory.Rejected && o.Namespace == it.Namespace && strings.EqualFold(strings.TrimRight(o.Text, "."), strings.TrimRight(it.Text, ".")) {
+			return o.ID, nil
+		}
+	}
+	return 0, nil
 }

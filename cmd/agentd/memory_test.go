@@ -131,6 +131,13 @@ func TestRunKeeps(t *testing.T) {
 	if it, err := m.Memory(ctx, "m2"); err != nil || it.Trust != "untrusted" || it.Namespace != "user" {
 		t.Errorf("%+v, %v", it, err)
 	}
+	if err := m.ReviewMemory(ctx, api.MemoryReview{Reject: []string{"m1"}}); err != nil {
+		t.Fatal(err)
+	}
+	again, err := m.ofRun("r2", journal.RunStarted{Workspace: ws, Memory: agent.MemoryAuto}).Keep(ctx, tools.Note{Text: "The port is 8080"})
+	if want := (tools.Kept{ID: "m1", Known: true, State: "rejected"}); err != nil || again != want {
+		t.Errorf("what was rejected: got %+v, %v; want %+v", again, err, want)
+	}
 	if f, err := m.ForgetMemory(ctx, "m1"); err != nil || len(f.Runs) != 1 || f.Runs[0] != "r1" {
 		t.Errorf("%+v, %v", f, err)
 	}
