@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"agentd/agent"
 	"agentd/api"
@@ -250,5 +251,38 @@ func TestMemoryMode(t *testing.T) {
 		} else if err != nil || c.Memory != want {
 			t.Errorf("%q: %q, %v; want %q", text, c.Memory, err, want)
 		}
+	}
+}
+
+// What is forgotten, and what has expired, is nowhere in the file after a compaction; the rest is.
+func TestForgottenBytesAreGone(t *testing.T) {
+	m := remembering(t)
+	ctx := t.Context()
+	for _, a := range []api.MemoryAdd{
+		{Text: "The harbour of Zanzibar"}, {Text: "Until Valparaiso", Expires: time.Now().Add(time.Second)}, {Text: "Samarkand stays"},
+	} {
+		if _, err := m.AddMemory(ctx, a); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := m.ForgetMemory(ctx, "m1"); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(1100 * time.Millisecond)
+	if err := m.CompactMemory(ctx); err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(m.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	low := bytes.ToLower(data)
+	for word, want := range map[string]bool{"zanzibar": false, "valparaiso": false, "samarkand": true} {
+		if got := bytes.Contains(low, []byte(word)); got != want {
+			t.Errorf("%s in the file: %t, want %t", word, got, want)
+		}
+	}
+	if list, err := m.ListMemory(ctx, api.MemoryFilter{}); err != nil || len(list) != 1 || list[0].ID != "m3" {
+		t.Errorf("left: %+v, %v", list, err)
 	}
 }

@@ -199,9 +199,14 @@ func (m *memories) ImportMemory(ctx context.Context, r io.Reader) (n int, err er
 	return n, refused(err)
 }
 
-// CompactMemory writes the file anew.
+// CompactMemory writes the file anew, without what was forgotten and what has expired.
 func (m *memories) CompactMemory(ctx context.Context) error {
-	return empty(m.use(false, func(s *memory.Store) error { return s.Compact(ctx) }))
+	return empty(m.use(false, func(s *memory.Store) error {
+		if _, err := s.Expire(ctx, nil); err != nil {
+			return err
+		}
+		return s.Compact(ctx)
+	}))
 }
 
 // ReembedMemory makes all vectors anew.
