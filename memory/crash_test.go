@@ -33,6 +33,16 @@ func TestMain(m *testing.M) {
 // modelOf is the embedder of one life of the child: reembedding moves between two.
 func modelOf(life int) *bag { return &bag{name: fmt.Sprint("bag-", life/3%2), dim: 64} }
 
+// nickname is a word that no other item has.
+func nickname(n ...int) string {
+	return strings.Map(func(r rune) rune {
+		if r >= '0' && r <= '9' {
+			return 'a' + r - '0'
+		}
+		return 'z'
+	}, fmt.Sprint(n))
+}
+
 func child(path string, out io.Writer) error {
 	life, err := strconv.Atoi(os.Getenv("MEMORY_TEST_LIFE"))
 	if err != nil {
@@ -65,7 +75,7 @@ func child(path string, out io.Writer) error {
 		for i := 0; ; i++ {
 			var items []memory.Item
 			for j := range batch {
-				items = append(items, fact(fmt.Sprintf("life%d worker%d item%d part%d", life, worker, i, j)))
+				items = append(items, fact(fmt.Sprintf("life%d worker%d item%d part%d %s", life, worker, i, j, nickname(life, worker, i, j))))
 			}
 			ids, err := s.Add(ctx, items...)
 			if err != nil {
