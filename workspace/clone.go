@@ -125,17 +125,7 @@ func (c *cloner) file(ctx context.Context, e *entry) error {
 		return err
 	}
 	defer src.Close()
-	dst, err := os.OpenFile(filepath.Join(c.dst, e.path), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	if e.size > 0 && unix.IoctlFileClone(int(dst.Fd()), int(src.Fd())) != nil {
-		_, err = dst.ReadFrom(src) // copied in the kernel
-	}
-	if cerr := dst.Close(); err == nil {
-		err = cerr
-	}
-	if err != nil {
+	if err := copyTo(filepath.Join(c.dst, e.path), src, e.size); err != nil {
 		return err
 	}
 	return c.attributes(e)

@@ -48,9 +48,9 @@ func (e *entry) fileMode() fs.FileMode {
 }
 
 func (e *entry) stat(st *unix.Stat_t) {
-	e.mode, e.uid, e.gid, e.size = st.Mode, st.Uid, st.Gid, st.Size
+	e.mode, e.uid, e.gid, e.size = modeOf(st), st.Uid, st.Gid, st.Size
 	e.mtime, e.ctime = st.Mtim.Nano(), st.Ctim.Nano()
-	e.dev, e.ino = st.Dev, st.Ino
+	e.dev, e.ino = uint64(st.Dev), st.Ino
 }
 
 // sameStat reports whether nothing that a stat shows tells a and b apart.

@@ -159,7 +159,7 @@ func (r *reader) file(ctx context.Context, e *entry) error {
 		e.stat(&st)
 		e.size, e.hash, e.pack, e.off = n, h, at.pack, at.off
 		// A change within one tick of the clock leaves the times as they are, so that young files are not trusted.
-		e.sure = calm && time.Now().UnixNano()-e.ctime > int64(100*time.Millisecond)
+		e.sure = calm && time.Now().UnixNano()-e.ctime > int64(tick)
 		if calm || try == 2 {
 			return nil
 		}
@@ -227,9 +227,13 @@ func (r *reader) big(ctx context.Context, f *os.File) (int64, sum, place, error)
 	if err != nil {
 		return 0, sum{}, place{}, err
 	}
+	pack, cloned, err := sharePack(pack, f)
+	if err != nil {
+		return 0, sum{}, place{}, err
+	}
 	defer pack.Close()
 	var n int64
-	if unix.IoctlFileClone(int(pack.Fd()), int(f.Fd())) == nil {
+	if cloned {
 		n, err = copyData(ctx, hash, pack) // hashes the clone: the file itself may change meanwhile
 		r.sink.mu.Lock()
 		r.sink.cloned = true

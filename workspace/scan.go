@@ -55,29 +55,12 @@ const (
 	noFile     = "not a file: "
 )
 
-// openBeneath opens a path below a folder and follows no symlink on the way.
-func openBeneath(dir int, rel string, flags int) (int, error) {
-	flags |= unix.O_CLOEXEC | unix.O_NOFOLLOW | unix.O_NONBLOCK
-	how := &unix.OpenHow{Flags: uint64(flags), Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS}
-	for range 5 {
-		fd, err := unix.Openat2(dir, rel, how)
-		switch err {
-		case unix.EAGAIN, unix.EINTR: // a rename elsewhere raced with the walk
-			continue
-		case unix.ENOSYS, unix.EPERM: // an old kernel, or a container that filters the call
-			return openStepwise(dir, rel, flags)
-		}
-		return fd, err
-	}
-	return openStepwise(dir, rel, flags)
-}
-
 // openFile opens a regular file below a folder. Anything else that is there by now (a folder, a pipe that would block) is ENOENT: the file is gone.
 func openFile(dir int, rel string) (*os.File, error) {
 	fd, err := openBeneath(dir, rel, unix.O_RDONLY)
 	switch err {
 	case nil:
-	case unix.ENOTDIR, unix.ELOOP, unix.ENXIO:
+	case unix.ENOTDIR, unix.ELOOP, unix.ENXIO, unix.EOPNOTSUPP: // the last two: a socket
 		return nil, unix.ENOENT
 	default:
 		return nil, err
@@ -93,11 +76,12 @@ func openFile(dir int, rel string) (*os.File, error) {
 	return os.NewFile(uintptr(fd), rel), nil
 }
 
+// openStepwise is openBeneath with a call per folder on the way.
 func openStepwise(dir int, rel string, flags int) (int, error) {
 	parts := strings.Split(rel, "/")
 	at := dir
 	for i, part := range parts {
-		f := unix.O_PATH | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC
+		f := passThrough | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC
 		if i == len(parts)-1 {
 			f = flags
 		}

@@ -96,7 +96,7 @@ func (s *Snapshot) fill(ctx context.Context, opts Options, old *Snapshot, sink *
 	if err := unix.Fstat(fd, &st); err != nil {
 		return err
 	}
-	s.mode = st.Mode & 0o7777
+	s.mode = modeOf(&st) & 0o7777
 	if s.entries, s.Skipped, err = scan(ctx, fd, opts); err != nil {
 		return err
 	}
@@ -207,7 +207,7 @@ func enoughSpace(dir string, need int64) error {
 		return err
 	}
 	const spare = 64 << 20
-	if free := int64(st.Bavail) * st.Bsize; need > 0 && free < need+spare {
+	if free := int64(st.Bavail) * int64(st.Bsize); need > 0 && free < need+spare {
 		return fmt.Errorf("it needs %d MiB and the disk of %s has %d MiB free: free some, or choose a smaller folder with -C DIR: %w",
 			(need+spare)>>20, dir, free>>20, unix.ENOSPC)
 	}

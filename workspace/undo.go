@@ -129,13 +129,7 @@ func (s *Snapshot) undo(ctx context.Context, dir string) (Report, error) {
 	}
 	slices.Sort(u.report.Restored)
 	slices.Sort(u.report.Removed)
-	if d, err := root.Open("."); err == nil {
-		defer d.Close()
-		if err := unix.Syncfs(int(d.Fd())); err != nil {
-			return u.report, err
-		}
-	}
-	return u.report, nil
+	return u.report, flush(root, u.report)
 }
 
 // look scans what is there now. What the run made unreadable is opened first, and noted with the mode it had.
@@ -364,7 +358,9 @@ func (u *undoer) file(ctx context.Context, base *entry) error {
 	if err != nil {
 		return err
 	}
-	err = u.s.fetch(ctx, f, base)
+	if err = u.s.fetch(ctx, f, base); err == nil {
+		err = flushFile(f)
+	}
 	if cerr := f.Close(); err == nil {
 		err = cerr
 	}
