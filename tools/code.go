@@ -8,8 +8,6 @@ import (
 	"os"
 	"strings"
 
-	"golang.org/x/sys/unix"
-
 	"agentd/sandbox"
 	"agentd/tools/args"
 )
@@ -45,7 +43,7 @@ var languages = map[string]string{
 }
 
 func runCode(ctx context.Context, env Env, a args.Code) (Result, error) {
-	src, err := memory("source", a.Source)
+	src, err := source(a.Source)
 	if err != nil {
 		return Result{}, err
 	}
@@ -57,18 +55,17 @@ func runCode(ctx context.Context, env Env, a args.Code) (Result, error) {
 	return runBox(ctx, env, a.Timeout, c)
 }
 
-// memory returns a file without a name that holds text, positioned at its start.
-func memory(name, text string) (*os.File, error) {
-	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC)
+// source returns a file without a name that holds text, positioned at its start.
+func source(text string) (*os.File, error) {
+	f, err := nameless("source")
 	if err != nil {
-		return nil, fmt.Errorf("keep the %s: %w", name, err)
+		return nil, fmt.Errorf("keep the source: %w", err)
 	}
-	f := os.NewFile(uintptr(fd), name)
 	if _, err = f.WriteString(text); err == nil {
 		_, err = f.Seek(0, 0)
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("keep the %s: %w", name, err), f.Close())
+		return nil, errors.Join(fmt.Errorf("keep the source: %w", err), f.Close())
 	}
 	return f, nil
 }

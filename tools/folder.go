@@ -120,7 +120,7 @@ func (d *folder) replace(name string, content []byte, old *unix.Stat_t) (err err
 		return err
 	}
 	if old != nil {
-		if err = unix.Fchmod(fd, old.Mode&0o777); err != nil {
+		if err = unix.Fchmod(fd, uint32(old.Mode)&0o777); err != nil {
 			return err
 		}
 	}
