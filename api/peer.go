@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-
-	"golang.org/x/sys/unix"
 )
 
 // peer is who is at the other end of a unix socket, as the kernel says.
@@ -24,17 +22,15 @@ func peerOf(conn net.Conn) (peer, error) {
 	if err != nil {
 		return peer{}, fmt.Errorf("peer: %w", err)
 	}
-	var cred *unix.Ucred
+	var p peer
 	var credErr error
-	if err := raw.Control(func(fd uintptr) {
-		cred, credErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
-	}); err != nil {
+	if err := raw.Control(func(fd uintptr) { p, credErr = credentials(int(fd)) }); err != nil {
 		return peer{}, fmt.Errorf("peer: %w", err)
 	}
 	if credErr != nil {
 		return peer{}, fmt.Errorf("peer: %w", credErr)
 	}
-	return peer{uid: int(cred.Uid), pid: int(cred.Pid)}, nil
+	return p, nil
 }
 
 // trusted reports whether a peer may be served, or used as a daemon: this user, or root.

@@ -53,8 +53,8 @@ func FindPlaces(home string, getenv func(string) string) (Places, error) {
 	return p, p.check()
 }
 
-// maxSocket is the longest path that fits sockaddr_un with its final zero.
-const maxSocket = 107
+// maxSocket is the longest path that fits sockaddr_un with its final zero: 107 bytes on Linux, 103 on macOS.
+const maxSocket = len(syscall.RawSockaddrUnix{}.Path) - 1
 
 func (p Places) check() error {
 	if len(p.Socket) > maxSocket {

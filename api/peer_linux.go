@@ -1,0 +1,12 @@
+package api
+
+import "golang.org/x/sys/unix"
+
+// credentials asks who made the other end of a unix socket.
+func credentials(fd int) (peer, error) {
+	cred, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
+	if err != nil {
+		return peer{}, err
+	}
+	return peer{uid: int(cred.Uid), pid: int(cred.Pid)}, nil
+}
