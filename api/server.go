@@ -50,25 +50,30 @@ type Server struct {
 
 // silent holds the connections on which nothing was asked yet: a server that stops need not wait for them.
 type silent struct {
-	mu    sync.Mutex // guards conns
-	conns map[net.Conn]bool
+	mu     sync.Mutex // guards the fields below
+	conns  map[net.Conn]bool
+	closed bool // what is accepted from now on is closed at once
 }
 
 // note follows a connection's state, as http.Server.ConnState.
 func (s *silent) note(c net.Conn, state http.ConnState) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if state == http.StateNew {
-		s.conns[c] = true
-	} else {
+	switch {
+	case state != http.StateNew:
 		delete(s.conns, c)
+	case s.closed:
+		_ = c.Close() // it was in the listener's queue
+	default:
+		s.conns[c] = true
 	}
 }
 
-// close closes them.
+// close closes them, and those still to come.
 func (s *silent) close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.closed = true
 	for c := range s.conns {
 		_ = c.Close() // nobody waits for an answer on it
 	}
