@@ -212,8 +212,9 @@ func listen(o *options) (net.Listener, error) {
 		}
 		return l, nil
 	}
-	if len(o.socket) > 107 {
-		return nil, fmt.Errorf("socket path %s has %d bytes: at most 107 are possible, use a shorter folder", o.socket, len(o.socket))
+	const most = len(syscall.RawSockaddrUnix{}.Path) - 1 // without its final zero
+	if len(o.socket) > most {
+		return nil, fmt.Errorf("socket path %s has %d bytes: at most %d are possible, use a shorter folder", o.socket, len(o.socket), most)
 	}
 	if err := os.MkdirAll(filepath.Dir(o.socket), 0o700); err != nil {
 		return nil, fmt.Errorf("make the socket's folder: %w", err)
