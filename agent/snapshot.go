@@ -11,6 +11,7 @@ import (
 
 	"agentd/journal"
 	"agentd/sandbox"
+	"agentd/tools"
 	"agentd/workspace"
 )
 
@@ -105,8 +106,10 @@ func (d *driver) boxPolicy() sandbox.Policy {
 
 // protected reports whether file tools must not write a workspace path.
 func (d *driver) protected(path string) bool {
+	path = tools.Fold(path)
 	for _, list := range [][]string{d.start.Goal.Protect, steering} {
 		for _, glob := range list {
+			glob = tools.Fold(glob)
 			if ok, err := doublestar.Match(glob, path); ok || err != nil {
 				return true
 			}

@@ -78,7 +78,7 @@ func protected(env Env, p string) error {
 		always = always[:programs]
 	}
 	for _, glob := range always {
-		if ok, err := doublestar.Match(glob, p); ok || err != nil {
+		if ok, err := doublestar.Match(Fold(glob), Fold(p)); ok || err != nil {
 			return fmt.Errorf("%s is protected (%s steers or runs something outside of this task) and can't be written", p, glob)
 		}
 	}
@@ -87,7 +87,7 @@ func protected(env Env, p string) error {
 
 // underGlob reports whether a path or a folder above it matches. A glob that can't be read matches everything.
 func underGlob(glob, p string) bool {
-	glob = strings.TrimSuffix(strings.TrimSuffix(glob, "/"), "/**")
+	glob, p = Fold(strings.TrimSuffix(strings.TrimSuffix(glob, "/"), "/**")), Fold(p)
 	for {
 		if ok, err := doublestar.Match(glob, p); ok || err != nil {
 			return true
