@@ -15,13 +15,13 @@ type Box struct{ rep Report }
 // Proc is a command that runs in a box of its own.
 type Proc struct{}
 
-// Open reports what can be had. Programs are refused at Start.
+// Open reports what can be had. Programs are refused at Start, with AllowNone too.
 func Open(o Options) (*Box, error) { return &Box{rep: Probe()}, nil }
 
 // Probe says what this system can enforce.
 func Probe() Report {
 	fix := "run agentd on Linux, or in a Linux virtual machine"
-	r := Report{Level: LevelWasm, Backend: "none", Kernel: runtime.GOOS, Fix: fix}
+	r := Report{Level: LevelNone, Backend: "none", Kernel: runtime.GOOS, Fix: fix}
 	for _, name := range guaranteeNames {
 		r.Guarantees = append(r.Guarantees, Guarantee{Name: name, State: "absent", Reason: "there is no sandbox for programs on " + runtime.GOOS + " yet"})
 	}
@@ -54,7 +54,7 @@ func (b *Box) Start(ctx context.Context, p Policy, c Command) (*Proc, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
-	return nil, &UnavailableError{Want: p.Require.minimum(), Fix: b.rep.Fix}
+	return nil, &UnavailableError{Want: p.Require.minimum(), Have: LevelNone, Fix: b.rep.Fix}
 }
 
 // Wait returns how the command ended.

@@ -37,6 +37,9 @@ func (e *UnavailableError) Error() string {
 	if e.Have == 0 {
 		s = fmt.Sprintf("sandbox level %s is required, this machine gives none", e.Want)
 	}
+	if e.Want == LevelNone { // a system for which there is no box at all
+		s = "no command can be run on this system, not even without a sandbox"
+	}
 	if e.Fix != "" {
 		s += ": " + e.Fix
 	}

@@ -16,11 +16,13 @@ func TestRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer b.Close()
-	if r := b.Report(); r.Fix == "" || r.Guarantee("fs").State != "absent" {
+	if r := b.Report(); r.Level != sandbox.LevelNone || r.Fix == "" || r.Guarantee("fs").State != "absent" {
 		t.Errorf("got %+v", r)
 	}
-	_, err = b.Run(t.Context(), sandbox.Policy{Workspace: t.TempDir()}, sandbox.Command{Argv: []string{"true"}})
-	if !errors.Is(err, sandbox.ErrUnavailable) {
-		t.Errorf("got %v, want ErrUnavailable", err)
+	for _, require := range []sandbox.Level{0, sandbox.LevelNone} {
+		_, err = b.Run(t.Context(), sandbox.Policy{Workspace: t.TempDir(), Require: require}, sandbox.Command{Argv: []string{"true"}})
+		if !errors.Is(err, sandbox.ErrUnavailable) {
+			t.Errorf("requiring %s: got %v, want ErrUnavailable", require, err)
+		}
 	}
 }
