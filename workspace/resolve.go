@@ -54,9 +54,9 @@ func refuse(path string, avoid []string) error {
 	if home, err := os.UserHomeDir(); err == nil {
 		home = real(home)
 		switch {
-		case path == home:
+		case samePlace(path, home):
 			return fmt.Errorf("%w: %s is the home folder: %s", ErrRefused, path, next)
-		case within(home, path):
+		case below(home, path):
 			return fmt.Errorf("%w: %s holds the home folder %s: %s", ErrRefused, path, home, next)
 		}
 	}
@@ -66,9 +66,9 @@ func refuse(path string, avoid []string) error {
 		}
 		a = real(a)
 		switch {
-		case path == a || within(path, a):
+		case samePlace(path, a) || below(path, a):
 			return fmt.Errorf("%w: %s is in agentd's own folder %s: %s", ErrRefused, path, a, next)
-		case within(a, path):
+		case below(a, path):
 			return fmt.Errorf("%w: %s holds agentd's own folder %s: choose a folder without it, or move that with AGENTD_HOME", ErrRefused, path, a)
 		}
 	}
@@ -91,9 +91,4 @@ func real(path string) string {
 		}
 		rest = filepath.Join(filepath.Base(p), rest)
 	}
-}
-
-// within reports whether path is below dir. Both are clean and absolute.
-func within(path, dir string) bool {
-	return dir == "/" || strings.HasPrefix(path, dir+"/")
 }

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -116,4 +117,28 @@ func flush(root *os.Root, r Report) error {
 	}
 	defer d.Close()
 	return d.Sync() // asks the drive, which fsync doesn't here
+}
+
+// samePlace reports whether two clean, absolute paths without symlinks lead to the same folder. A folder has many names
+// here: in capitals, and below /System/Volumes/Data.
+func samePlace(a, b string) bool {
+	if a == b {
+		return true
+	}
+	x, err := os.Stat(a)
+	if err != nil {
+		return false
+	}
+	y, err := os.Stat(b)
+	return err == nil && os.SameFile(x, y)
+}
+
+// below reports whether path is below dir. Both are clean, absolute and without symlinks.
+func below(path, dir string) bool {
+	for path != "/" {
+		if path = filepath.Dir(path); samePlace(path, dir) {
+			return true
+		}
+	}
+	return false
 }

@@ -2,6 +2,7 @@ package workspace
 
 import (
 	"os"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -68,4 +69,12 @@ func flush(root *os.Root, _ Report) error {
 	}
 	defer d.Close()
 	return unix.Syncfs(int(d.Fd()))
+}
+
+// samePlace reports whether two clean, absolute paths without symlinks lead to the same folder.
+func samePlace(a, b string) bool { return a == b }
+
+// below reports whether path is below dir. Both are clean, absolute and without symlinks.
+func below(path, dir string) bool {
+	return dir == "/" || strings.HasPrefix(path, dir+"/")
 }
