@@ -1,3 +1,5 @@
+//go:build linux
+
 // Command vecbench measures the memory store as a vector database: it builds a store of raw vectors and answers queries over
 // a line protocol on standard input, so that a driver can compare it with others in one run.
 //

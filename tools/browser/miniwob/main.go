@@ -1,3 +1,5 @@
+//go:build linux
+
 // Command miniwob measures the browser tool on MiniWoB++ pages with a scripted player, which sees only outlines and uses only
 // the tool's actions. It plays episodes of a server that speaks the protocol of the suite's harness, or one page by address.
 //
