@@ -2,7 +2,6 @@ package workspace
 
 import (
 	"errors"
-	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -96,12 +95,9 @@ func flush(root *os.Root, r Report) error {
 		dirs[path.Dir(p)] = true
 	}
 	for dir := range dirs {
-		d, err := root.Open(dir)
-		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
-			continue // removed too; or shut, as the snapshot has it: the last flush is what it gets
-		}
+		d, err := root.OpenFile(dir, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NONBLOCK, 0)
 		if err != nil {
-			return err
+			continue // removed too, or shut as the snapshot has it: the last flush is what it gets
 		}
 		err = unix.Fsync(int(d.Fd()))
 		if cerr := d.Close(); err == nil {
