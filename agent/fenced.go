@@ -87,7 +87,7 @@ func fencedGrammar(set *tools.Set) string {
 	return `root ::= "Thought: " line "\nAction: " (` + strings.Join(alts, " | ") + ")\n" +
 		strings.Join(rules, "\n") + `
 line ::= [^\n]+
-inline ::= [^\n~` + "`" + `]+
+inline ::= [^ \n~;,` + "`" + `"']+
 fence ::= "\n~~~\n" text+ "~~~"
 text ::= "\n" | [^~\n] [^\n]* "\n" | "~" "\n" | "~" [^~\n] [^\n]* "\n" | "~~" "\n" | "~~" [^~\n] [^\n]* "\n"
 `

@@ -62,7 +62,11 @@ func (d *driver) render(s *journal.State, task *journal.Task, info llm.Info) *ll
 	if info.Style == llm.StyleFenced {
 		req.Messages = append(req.Messages, example()...)
 	}
-	req.Messages = append(req.Messages, llm.Message{Role: llm.User, Text: d.brief(s, task, r)})
+	text := d.brief(s, task, r)
+	if info.Style == llm.StyleFenced {
+		text = briefSmall(s, task, r)
+	}
+	req.Messages = append(req.Messages, llm.Message{Role: llm.User, Text: text})
 	req.Messages = append(req.Messages, transcript(task, info, r)...)
 	if now := d.news(s, task); now != "" {
 		req.Messages = append(req.Messages, llm.Message{Role: llm.User, Text: now})
@@ -142,6 +146,37 @@ func (d *driver) brief(s *journal.State, task *journal.Task, r room) string {
 		section("An earlier attempt failed", clip(task.Failures[n-1], r.dep))
 	}
 	return strings.TrimSpace(b.String())
+}
+
+// briefSmall is brief for a small model: what it knows first and what to do last, in the words of the example, and no checks, whose
+// commands it would copy. A task that mends unmet checks quotes them.
+func briefSmall(s *journal.State, task *journal.Task, r room) string {
+	var b strings.Builder
+	if s.Start.Lead != "" {
+		fmt.Fprintf(&b, "Files at the start:\n%s\n\n", clip(s.Start.Lead, r.lead))
+	}
+	if rec := recalled(s, task.ID); len(rec) > 0 {
+		fmt.Fprintf(&b, "Remembered, may be outdated:\n- %s\n\n", clip(strings.Join(rec, "\n- "), r.recalled))
+	}
+	for _, id := range task.Needs {
+		if t := s.Tasks[id]; t != nil && t.Result != "" {
+			fmt.Fprintf(&b, "Done before: %s\n\n", clip(oneLine(t.Result), r.dep))
+		}
+	}
+	if n := len(task.Failures); n > 0 {
+		fmt.Fprintf(&b, "An earlier attempt failed: %s\n\n", clip(task.Failures[n-1], r.dep))
+	}
+	if len(s.Start.Goal.Protect) > 0 {
+		fmt.Fprintf(&b, "Never change: %s\n\n", strings.Join(s.Start.Goal.Protect, " "))
+	}
+	if len(s.Start.Net) > 0 {
+		fmt.Fprintf(&b, "Network is open to: %s\n\n", strings.Join(s.Start.Net, " "))
+	}
+	fmt.Fprintf(&b, "Goal: %s", clip(s.Start.Goal.Words(), r.goal))
+	if len(s.Plan.Tasks) > 1 || task.Do != clip(s.Start.Goal.Words(), len(task.Do)) {
+		fmt.Fprintf(&b, "\n\nYour task now: %s", task.Do)
+	}
+	return b.String()
 }
 
 // criteria are the probes that decide the run: the person's, else the planner's.
@@ -371,11 +406,15 @@ func lowest(s *journal.State) float64 {
 	return max(0, left)
 }
 
-// fencedHelp shows every tool by a real call.
+// fencedHelp names every action in a line. Its use is shown by the example alone: a small model copies samples into its work.
 func fencedHelp(set *tools.Set) string {
 	var b strings.Builder
 	for _, t := range set.Specs() {
-		fmt.Fprintf(&b, "\n%s: %s\n%s\n", t.Name, t.Summary, strings.TrimSpace(t.Fenced.Sample))
+		form := t.Name
+		if t.Fenced.Inline != "" {
+			form += " " + strings.ToUpper(t.Fenced.Inline)
+		}
+		fmt.Fprintf(&b, "\n- %s: %s", form, t.Summary)
 	}
 	return b.String()
 }
