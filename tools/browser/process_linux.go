@@ -13,7 +13,7 @@ import (
 // for machines without a sandbox, where an operator allowed that.
 func OnHost(ctx context.Context, argv []string, files []*os.File) (Process, error) {
 	cmd := exec.Command(argv[0], argv[1:]...)
-	cmd.Env = []string{"PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C.UTF-8", "HOME=/nonexistent"}
+	cmd.Env = []string{"PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C.UTF-8", "HOME=" + os.TempDir()}
 	cmd.ExtraFiles = files
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	h := &hosted{cmd: cmd, done: make(chan struct{})}

@@ -30,24 +30,24 @@ type tab struct {
 	frames    map[cdp.FrameID]*frame
 	nextFrame int
 
-	url, title, mime      string
-	status                int
-	auth                  string
-	loading               bool
-	content, loaded       bool
-	unreachable           bool
-	began                 int // navigations that started
-	navigated             int // and those that led to a document
-	requests              map[network.RequestID]bool
-	requested             int
-	traffic               time.Time
-	dialog                *dialog
-	dragged               *input.DragData
-	crashed, gone         bool
-	interrupt             context.CancelCauseFunc // of the action that runs
-	owners                map[string]cdp.FrameID  // frame of an iframe element, by its ref
-	last                  []line                  // the outline that the model saw last; of its task's actions alone
-	lastDocument, lastNav int
+	url, title, mime string
+	status           int
+	auth             string
+	loading          bool
+	content, loaded  bool
+	unreachable      bool
+	began            int // navigations that started
+	navigated        int // and those that led to a document
+	requests         map[network.RequestID]bool
+	requested        int
+	traffic          time.Time
+	dialog           *dialog
+	dragged          *input.DragData
+	crashed, gone    bool
+	interrupt        context.CancelCauseFunc // of the action that runs
+	owners           map[string]cdp.FrameID  // frame of an iframe element, by its ref
+	last             []line                  // the outline that the model saw last; of its task's actions alone
+	lastDocument     int
 }
 
 // frame is one document's place in a tab.

@@ -34,7 +34,6 @@ type Task struct {
 	tabs    []*tab
 	current *tab
 	notes   []string
-	shots   int
 }
 
 // Task returns the browser as a task sees it; the same name gives the same one.

@@ -128,9 +128,6 @@ func (l *list) visible() (first, last int) {
 // atEnd reports whether the last line is in view.
 func (l *list) atEnd() bool { return l.below(l.h+1) <= l.h }
 
-// atStart reports whether the first line is in view.
-func (l *list) atStart() bool { return l.top == 0 && l.skip == 0 }
-
 // choose moves the choice by n entries and brings it into view. An entry taller than the window is scrolled through first.
 func (l *list) choose(n int) {
 	if len(l.items) == 0 {

@@ -112,11 +112,6 @@ func split(s string) []string {
 	return out
 }
 
-// named clicks what the instruction names in quotes.
-func named(role string) func(*player) {
-	return func(p *player) { p.click(pick(p.look(), role, p.match(`"(.*)"`)[0], 0)) }
-}
-
 func (p *player) submit(all []item) { p.click(pick(all, "button", "Submit", 0)) }
 
 var games = map[string]func(*player){
@@ -238,12 +233,11 @@ func pad(s string) string {
 }
 
 func login(p *player) {
-	all := p.look()
 	m := p.match(`username "(.*)" and the password "(.*)" into`)
 	for i, s := range m {
 		for range 3 { // something may pop up in front
 			p.dismiss()
-			all = p.look()
+			all := p.look()
 			if p.try(args.Browser{Action: "type", Ref: pick(all, "textbox", "", i).ref, Text: s}) && strings.Contains(pick(p.look(), "textbox", "", i).rest, "value=") {
 				break
 			}
