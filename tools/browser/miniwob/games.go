@@ -244,7 +244,7 @@ func login(p *player) {
 		}
 	}
 	p.dismiss()
-	all = p.look()
+	all := p.look()
 	for _, name := range []string{"Login", "OK"} {
 		for _, it := range all {
 			if it.role == "button" && it.name == name && p.try(args.Browser{Action: "click", Ref: it.ref}) {
