@@ -43,7 +43,7 @@ type Config struct {
 }
 
 // smallTools are enough for any task: a small model that has several ways to do the same takes the wrong one.
-var smallTools = []string{"shell", "write", "finish"}
+var smallTools = []string{"shell", "finish"}
 
 // Measurer runs probes, each in a fresh box on a throw-away copy of the workspace.
 type Measurer func(ctx context.Context, base sandbox.Policy, probes []goals.Probe) ([]acceptance.Result, error)
