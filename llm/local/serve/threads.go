@@ -53,7 +53,7 @@ func (p *pacer) pace(now time.Time) {
 		p.others += (others - p.others) / 4
 	}
 	p.last = now
-	n := int32(min(p.cores, max(1, p.cores-int(p.others+0.5))))
+	n := int32(min(p.cores, max(1, p.cores-int(p.others+0.15)))) // a passing wake-up is no competitor
 	if n != p.now {
 		p.now = n
 		p.set(n)
