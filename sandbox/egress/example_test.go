@@ -9,7 +9,7 @@ import (
 
 // A refusal says what would have to be allowed. Nothing was looked up, and nothing was sent.
 func ExampleProxy_Dial() {
-	proxy, err := egress.New(egress.Policy{Allow: []string{"pypi.org:443", "*.pythonhosted.org:443"}}, egress.Options{})
+	proxy, err := egress.New(egress.Policy{Allow: []string{"code.example.org:443", "*.files.example.org:443"}}, egress.Options{})
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -20,6 +20,6 @@ func ExampleProxy_Dial() {
 		fmt.Println(d.Host, d.Port, d.Allowed, d.Count)
 	}
 	// Output:
-	// example.com:443: the host is not on the list of this command, which has pypi.org:443, *.pythonhosted.org:443. If you need it, ask the user to allow it (--net example.com:443); otherwise go on without it
+	// example.com:443: the host is not on the list of this command, which has code.example.org:443, *.files.example.org:443. If you need it, ask the user to allow it (--net example.com:443); otherwise go on without it
 	// example.com 443 false 1
 }
