@@ -67,7 +67,8 @@ type RunStarted struct {
 	Yes       bool       `json:"yes,omitempty"`
 	Attended  bool       `json:"attended,omitempty"`  // a person watched when it started: asks wait
 	DenyAsks  bool       `json:"deny_asks,omitempty"` // nobody can ever answer: an ask is a denial
-	Net       []string   `json:"net,omitempty"`       // HOST:PORT or CIDR:PORT opened by the user
+	Net       []string   `json:"net,omitempty"`       // where its boxes may connect, as egress.ParseRule reads it, or public
+	Secrets   []Secret   `json:"secrets,omitempty"`   // added by the proxy to requests for their hosts
 	Parallel  int        `json:"parallel,omitempty"`  // most tasks at once
 	Version   string     `json:"version"`             // of agentd
 	Key       string     `json:"key,omitempty"`       // Idempotency-Key
@@ -119,6 +120,7 @@ type PlanMade struct {
 	Reason   string        `json:"reason"`             // why there is a (new) plan
 	Fallback bool          `json:"fallback,omitempty"` // the model's plans were invalid; this is the one-task plan
 	Checks   []goals.Probe `json:"checks,omitempty"`
+	Origins  []string      `json:"origins,omitempty"` // of what it was made from, where nobody vouches for it
 }
 
 // TaskStarted begins an attempt (from 1) at a task.
@@ -191,6 +193,10 @@ type ToolAsked struct {
 	Ask     AskKind `json:"ask"`
 	Verdict Verdict `json:"verdict"`
 	Effect  string  `json:"effect"`
+	// Origins are where untrusted content came from that the agent had before it when it wanted this call.
+	Origins []string `json:"origins,omitempty"`
+	// Hints say which parts of the call stand in untrusted content and not in the goal.
+	Hints []string `json:"hints,omitempty"`
 }
 
 // AskAnswered closes an ask. Answer is allow or deny for a tool; done (it took effect), again (run it anew) or skip for one in doubt; text for a question.
@@ -237,6 +243,13 @@ type ToolFinished struct {
 	Level   string     `json:"level,omitempty"` // isolation that held
 	Rule    string     `json:"rule,omitempty"`  // of a refusal: the policy rule
 	Changed []string   `json:"changed,omitempty"`
+
+	Direct  []string `json:"direct,omitempty"`  // where untrusted text in this very result comes from: web:HOST, net:HOST, mcp:SERVER, memory:ID, …
+	Origins []string `json:"origins,omitempty"` // Direct, and the origins of what the agent had before it when it wanted the call
+	Egress  []Egress `json:"egress,omitempty"`  // connections that it made, and those that were refused
+	Opened  []string `json:"opened,omitempty"`  // hosts that the run may reach from now on
+	Tainted []string `json:"tainted,omitempty"` // workspace files that hold content of Origins now; "." is all
+	Clean   []string `json:"clean,omitempty"`   // workspace files that hold none any more
 }
 
 // TaskFinished ends an attempt at a task.

@@ -3,6 +3,7 @@ package journal
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"time"
 
 	"agentd/goals"
@@ -37,6 +38,11 @@ type State struct {
 	Base     *CheckFinished `json:"base,omitempty"`
 	Final    *CheckFinished `json:"final,omitempty"`
 	Measured int            `json:"measured,omitempty"` // final measurements so far
+
+	Net         []string            `json:"net,omitempty"`          // where boxes may connect now
+	Hosts       []Egress            `json:"hosts,omitempty"`        // connections so far
+	Files       map[string][]string `json:"files,omitempty"`        // workspace files with untrusted content, and its origins; "." is all
+	PlanOrigins []string            `json:"plan_origins,omitempty"` // of what the plan was made from
 
 	Asks     map[string]*Ask `json:"asks,omitempty"` // open ones, by call id
 	Messages []MessageSent   `json:"messages,omitempty"`
@@ -86,6 +92,7 @@ type Task struct {
 	Turns    []*Turn    `json:"turns,omitempty"` // of the current attempt
 	Result   string     `json:"result,omitempty"`
 	Failures []string   `json:"failures,omitempty"` // reasons of the failed attempts
+	Origins  []string   `json:"origins,omitempty"`  // of the untrusted content in its calls' results, over all attempts
 	Began    time.Time  `json:"began,omitzero"`
 	Ended    time.Time  `json:"ended,omitzero"`
 	// What its model calls used, over all attempts; those in flight at their reservation.
@@ -157,7 +164,7 @@ func (s *State) fold(e Event, r Record) {
 func (s *State) apply(e Event, r Record) {
 	switch e := e.(type) {
 	case RunStarted:
-		s.Start, s.Began = e, r.Time
+		s.Start, s.Began, s.Net = e, r.Time, slices.Clone(e.Net)
 		s.Budget = e.Goal.Budget.Or(goals.DefaultBudget)
 	case DriverClaimed:
 		s.Epoch = e.Epoch
@@ -193,6 +200,7 @@ func (s *State) apply(e Event, r Record) {
 	case ToolFinished:
 		s.call(e.Call).Finished = &e
 		delete(s.Asks, e.Call.ID)
+		s.taint(e)
 		if e.Status == ToolRefused {
 			s.Denied = clip(e.Call.Tool+": "+string(e.Call.Args), 200)
 		}
@@ -226,13 +234,14 @@ func (s *State) apply(e Event, r Record) {
 
 func (s *State) planMade(e PlanMade) {
 	s.Plan, s.Plans, s.Planning = e.Plan, append(s.Plans, e), nil
+	s.PlanOrigins = Union(s.PlanOrigins, e.Origins)
 	s.Proposed = append(s.Proposed, e.Checks...)
 	tasks := make(map[string]*Task, len(e.Plan.Tasks))
 	for _, t := range e.Plan.Tasks {
 		next := &Task{Task: t, Status: TaskPending}
 		if old := s.Tasks[t.ID]; old != nil {
 			next.Attempt, next.Failures = old.Attempt, old.Failures
-			next.Steps, next.Tokens, next.USD = old.Steps, old.Tokens, old.USD
+			next.Steps, next.Tokens, next.USD, next.Origins = old.Steps, old.Tokens, old.USD, old.Origins
 			if old.Status == TaskDone {
 				next = old
 				next.Task = t

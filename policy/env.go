@@ -17,13 +17,14 @@ import (
 // env is every name that a rule may use. The arguments of the tool that is called are under the tool's name; those of all other
 // tools have their zero values, so a rule about one tool begins with tool == "…".
 type env struct {
-	Tool      string `expr:"tool"`      // the tool's name
-	Effect    string `expr:"effect"`    // read, idempotent or once: what running it twice would do
-	Egress    bool   `expr:"egress"`    // it can reach something outside
-	Sandboxed bool   `expr:"sandboxed"` // it runs in a box, or touches only the workspace
-	Tainted   bool   `expr:"tainted"`   // the task has read content that nobody vouches for
-	Workspace string `expr:"workspace"` // the workspace's path on the host
-	Goal      string `expr:"goal"`      // the goal's name
+	Tool      string   `expr:"tool"`      // the tool's name
+	Effect    string   `expr:"effect"`    // read, idempotent or once: what running it twice would do
+	Egress    bool     `expr:"egress"`    // it can reach something outside
+	Sandboxed bool     `expr:"sandboxed"` // it runs in a box, or touches only the workspace
+	Tainted   bool     `expr:"tainted"`   // the task has read content that nobody vouches for
+	Origins   []string `expr:"origins"`   // where that content came from
+	Workspace string   `expr:"workspace"` // the workspace's path on the host
+	Goal      string   `expr:"goal"`      // the goal's name
 
 	Shell  args.Shell     `expr:"shell"`
 	Code   args.Code      `expr:"code"`
@@ -108,7 +109,7 @@ func relative(p, workspace string) string {
 
 // environment is what the rules see of a call; commands are read only if a rule needs them.
 func environment(c Call, commands bool) (*env, error) {
-	e := &env{Effect: c.Effect, Egress: c.Egress, Sandboxed: c.Sandboxed, Tainted: c.Tainted, Workspace: c.Workspace, Goal: c.Goal}
+	e := &env{Effect: c.Effect, Egress: c.Egress, Sandboxed: c.Sandboxed, Tainted: c.Tainted || len(c.Origins) > 0, Origins: c.Origins, Workspace: c.Workspace, Goal: c.Goal}
 	if c.Args == nil {
 		return nil, errors.New("the call has no arguments")
 	}

@@ -154,7 +154,7 @@ func parseRule(file string, n ast.Node) (r rule, commands bool, err error) {
 	if err != nil {
 		return r, false, locate(file, got["when"], err)
 	}
-	r.prog = prog
+	r.prog, r.aware = prog, seen.idents["tainted"] || seen.idents["origins"]
 	return r, seen.idents["cmds"], nil
 }
 

@@ -17,10 +17,11 @@ const (
 // Call is what a rule can see of a tool call.
 type Call struct {
 	Args      args.Args
-	Effect    string // read, idempotent, once
-	Egress    bool   // its box has a way out
-	Sandboxed bool   // it runs in a box, or touches only the workspace
-	Tainted   bool
+	Effect    string   // read, idempotent, once
+	Egress    bool     // its box has a way out
+	Sandboxed bool     // it runs in a box, or touches only the workspace
+	Tainted   bool     // Origins is not empty, or the caller knows no more
+	Origins   []string // of the untrusted content that the task has read: web:HOST, net:HOST, mcp:SERVER, memory:ID, file:PATH, …
 	Workspace string
 	Goal      string
 }

@@ -3,17 +3,19 @@ package policy
 import (
 	_ "embed"
 	"fmt"
+	"strings"
 
 	"github.com/expr-lang/expr/vm"
 )
 
 // rule is one compiled rule.
 type rule struct {
-	when string
-	do   Decision
-	why  string
-	line int
-	prog *vm.Program
+	when  string
+	do    Decision
+	why   string
+	line  int
+	aware bool // it looks at tainted or origins
+	prog  *vm.Program
 }
 
 // layer is one file's rules, in order: the first whose condition holds decides.
@@ -48,6 +50,7 @@ type LayerVerdict struct {
 const (
 	RuleNone  = "no rule" // nothing matched, so a person is asked
 	RuleError = "error"   // a rule could not be evaluated, so the call is denied
+	RuleTaint = "taint"   // a rule allowed it without a look at what the task has read, so a person is asked
 )
 
 //go:embed default.yaml
@@ -97,11 +100,16 @@ func (r *Rules) Explain(c Call) Explanation {
 	return x
 }
 
-// decide goes through the layers; with see it goes through all of them, without it ends at the first denial.
+// leaves reports whether a call could send something out of the sandbox, or do something outside that no undo takes back.
+func (e *env) leaves() bool { return e.Egress || !e.Sandboxed && e.Effect != "read" }
+
+// decide goes through the layers. Where the task has read untrusted content, a call that leaves the sandbox is allowed only by a rule
+// that looks at that; any other allowance becomes an ask. With see it goes through all of them, without it ends at the first denial.
 func (r *Rules) decide(e *env, see func(LayerVerdict)) (v Verdict, layer string, line int) {
 	v = Verdict{Do: Ask, Rule: RuleNone, Why: "no rule says that it may run"}
+	aware := false
 	for i, l := range r.layers {
-		got, at := l.decide(e)
+		got, at, knows := l.decide(e)
 		if see != nil {
 			see(LayerVerdict{l.name, at, got})
 		}
@@ -109,17 +117,32 @@ func (r *Rules) decide(e *env, see func(LayerVerdict)) (v Verdict, layer string,
 			continue
 		}
 		if i == 0 || rank(got.Do) > rank(v.Do) {
-			v, layer, line = got, l.name, at
+			v, layer, line, aware = got, l.name, at, knows
 		}
 		if v.Do == Deny && see == nil {
 			break
 		}
 	}
+	if v.Do == Allow && e.Tainted && e.leaves() && !aware {
+		v = Verdict{Do: Ask, Rule: RuleTaint, Why: taintWhy(e)}
+	}
 	return v, layer, line
 }
 
+// taintWhy says what was read before a call that leaves the sandbox.
+func taintWhy(e *env) string {
+	from := ""
+	if n := len(e.Origins); n > 0 {
+		from = " from " + strings.Join(e.Origins[:min(n, 3)], ", ")
+		if n > 3 {
+			from += ", …"
+		}
+	}
+	return "it leaves the sandbox, and the task has read untrusted content" + from
+}
+
 // decide finds the layer's first rule that holds. A panic of the expression machine denies, as an error does.
-func (l layer) decide(e *env) (v Verdict, line int) {
+func (l layer) decide(e *env) (v Verdict, line int, aware bool) {
 	defer func() {
 		if p := recover(); p != nil {
 			v = failed(fmt.Errorf("%s: %v", l.name, p))
@@ -128,13 +151,13 @@ func (l layer) decide(e *env) (v Verdict, line int) {
 	for _, r := range l.rules {
 		ok, err := run(r.prog, e)
 		if err != nil {
-			return failed(fmt.Errorf("%s:%d: %s: %w", l.name, r.line, r.when, err)), r.line
+			return failed(fmt.Errorf("%s:%d: %s: %w", l.name, r.line, r.when, err)), r.line, false
 		}
 		if ok {
-			return Verdict{Do: r.do, Rule: r.when, Why: r.why}, r.line
+			return Verdict{Do: r.do, Rule: r.when, Why: r.why}, r.line, r.aware
 		}
 	}
-	return Verdict{}, 0
+	return Verdict{}, 0, false
 }
 
 func failed(err error) Verdict { return Verdict{Do: Deny, Rule: RuleError, Why: err.Error()} }

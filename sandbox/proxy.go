@@ -12,6 +12,9 @@ const (
 	maxDenials = 20   // kept for the result
 )
 
+// Decision is what was decided about a box's connections to one host and port.
+type Decision = egress.Decision
+
 // Denial is a connection that a box wanted and didn't get.
 type Denial struct {
 	Target string `json:"target"` // HOST:PORT

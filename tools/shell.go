@@ -63,7 +63,7 @@ func runBox(ctx context.Context, env Env, timeout int, c sandbox.Command) (Resul
 	if err != nil {
 		return Result{}, errors.Join(err, out.Close())
 	}
-	r := Result{OK: res.Exit == 0 && res.Killed == "", Exit: res.Exit, Output: out}
+	r := Result{OK: res.Exit == 0 && res.Killed == "", Exit: res.Exit, Output: out, Egress: res.Egress}
 	if res.Level != 0 {
 		r.Level = res.Level.String()
 	}

@@ -64,6 +64,19 @@ type Result struct {
 	Output  *Output  // never nil
 	Level   string   // isolation that held, "" for tools without a box
 	Changed []string // workspace paths the tool itself wrote
+
+	// Origins are where text of the output came from that nobody vouches for: web:HOST, mcp:SERVER, search:NAME, download:HOST. Such
+	// text is shown to the model as quoted data, and what the model does after it is judged more strictly. A tool need not name the
+	// hosts in Egress or the workspace's files: those are added.
+	Origins []string
+	// Egress is what was decided about connections of this call.
+	Egress []sandbox.Decision
+}
+
+// Outward is a tool that reaches out of the sandbox by itself, not by way of a command in the call's box.
+type Outward interface {
+	// Outward reports whether a call can send something out: what a rule sees as egress.
+	Outward(a args.Args) bool
 }
 
 // Tool is one tool. Implementations are safe for concurrent use and hold no state of a run.
