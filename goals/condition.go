@@ -15,9 +15,6 @@ import (
 // checkCondition checks one condition of accept.require and returns the probes it uses. Beside what policy refuses, a condition must be able
 // to hold and to fail: it is tried on the exit codes, numbers and counts that could tell. What depends on a probe's output can't be tried out and passes.
 func checkCondition(cond string, probes []Probe) ([]string, error) {
-	if err := checkWords("condition", cond, maxLine); err != nil {
-		return nil, err
-	}
 	names := make([]string, len(probes))
 	for i, p := range probes {
 		names[i] = p.Name

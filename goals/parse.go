@@ -7,7 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"regexp"
+	"reflect"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -44,18 +44,21 @@ func (e *Error) Unwrap() error { return ErrInvalid }
 // Parse reads a goal file: Markdown with YAML front matter (*.goal.md), or YAML alone (*.goal.yaml). Every fault is an *Error
 // with its place; several are joined. Nothing is read but data.
 func Parse(name string, data []byte) (Goal, error) {
-	d := &decoder{file: name}
-	isYAML := strings.HasSuffix(name, ".yaml") || strings.HasSuffix(name, ".yml")
-	front, body, ok := d.split(data, isYAML)
+	d := &decoder{file: name, yaml: strings.HasSuffix(name, ".yaml") || strings.HasSuffix(name, ".yml"), places: map[string]ast.Node{}}
+	front, body, ok := d.split(data)
 	if !ok {
 		return Goal{}, d.err()
 	}
-	g := Goal{File: name, Hash: hash(data), Text: tidy(body)}
-	if root := d.yaml(front); root != nil {
-		d.goal(&g, root, isYAML)
+	var g Goal
+	if root := d.parse(front); root != nil {
+		d.mapping(format(), "", root, reflect.ValueOf(&g).Elem())
 	}
-	if len(d.errs) > 0 {
+	if len(d.errs) >= maxFaults {
 		return Goal{}, d.err()
+	}
+	g.File, g.Hash = name, hash(data)
+	if !d.yaml {
+		g.Text = tidy(body)
 	}
 	if g.Name == "" {
 		g.Name = nameOf(name)
@@ -63,36 +66,14 @@ func Parse(name string, data []byte) (Goal, error) {
 	if g.Text == "" {
 		g.Text = g.Description
 	}
-	if g.Text == "" {
-		d.fail(nil, "the goal is empty: write what is wanted below the front matter, or as description")
+	g.canonical()
+	for _, f := range g.faults(len(d.bad) == 0) {
+		d.fault(f)
 	}
-	sortProbes(g.Probes)
-	d.templates(g)
-	if len(d.errs) == 0 {
-		if err := g.Validate(); err != nil { // what the decoder could not place
-			d.fail(nil, "%s", strings.TrimPrefix(err.Error(), ErrInvalid.Error()+": "))
-		}
-	}
-	if len(d.errs) > 0 {
+	if d.failed() {
 		return Goal{}, d.err()
 	}
 	return g, nil
-}
-
-var template = regexp.MustCompile(`\{\{\s*params\b`)
-
-// templates refuses parameters, which would otherwise reach the model and the shell unfilled.
-func (d *decoder) templates(g Goal) {
-	fields := []string{g.Text, g.Description, g.Intent}
-	for _, p := range g.Probes {
-		fields = append(fields, p.Cmd)
-	}
-	for _, s := range fields {
-		if m := template.FindString(s); m != "" {
-			d.fail(nil, "%q: params are not supported yet: write the value itself", m)
-			return
-		}
-	}
 }
 
 func hash(data []byte) string {
@@ -116,7 +97,7 @@ func nameOf(file string) string {
 }
 
 // split parts front matter from body. The front matter keeps its line numbers: lines before it are blanked.
-func (d *decoder) split(data []byte, isYAML bool) (front, body string, ok bool) {
+func (d *decoder) split(data []byte) (front, body string, ok bool) {
 	switch {
 	case len(data) > MaxFile:
 		d.fail(nil, "the file has %d bytes, more than %d: put long material into a file of the workspace and name it", len(data), MaxFile)
@@ -129,7 +110,7 @@ func (d *decoder) split(data []byte, isYAML bool) (front, body string, ok bool) 
 		return "", "", false
 	}
 	text := strings.TrimPrefix(strings.ReplaceAll(string(data), "\r\n", "\n"), "\ufeff")
-	if isYAML {
+	if d.yaml {
 		return text, "", true
 	}
 	first, rest, _ := strings.Cut(text, "\n")
@@ -150,9 +131,9 @@ func (d *decoder) split(data []byte, isYAML bool) (front, body string, ok bool) 
 	return "", "", false
 }
 
-// yaml parses front matter. It returns nil for none, and for faults, which it notes. The parser has panicked on hostile
+// parse parses front matter. It returns nil for none, and for faults, which it notes. The parser has panicked on hostile
 // input before; here that is a fault of the file.
-func (d *decoder) yaml(src string) (root ast.Node) {
+func (d *decoder) parse(src string) (root ast.Node) {
 	defer func() {
 		if p := recover(); p != nil {
 			root = nil

@@ -105,14 +105,11 @@ func TestParseErrors(t *testing.T) {
 		{"unknown key", md("name: a\nbuget: {usd: 1}"), `x.goal.md:3:1: unknown key "buget": did you mean "budget"?`},
 		{"unknown nested key", md("budget: {usd: 1, token: 5}"), `x.goal.md:2:18: unknown key "budget.token": did you mean "tokens"?`},
 		{"unknown with no neighbour", md("zzzzzzzzz: 1"), `x.goal.md:2:1: unknown key "zzzzzzzzz": known are accept, apiVersion, budget,`},
-		{"later key", md("params:\n  a: {type: string}"), `x.goal.md:2:1: "params" is not supported yet`},
-		{"later nested key", md("accept:\n  probes:\n    t: {cmd: a, schema: {}}\n  require: [t.exit == 0]"), `x.goal.md:4:17: "accept.probes.t.schema" is not supported yet`},
-		{"later parser", md("accept:\n  probes:\n    t: {cmd: a, parse: json}\n  require: [t.exit == 0]"), `x.goal.md:4:24: accept.probes.t.parse: the parser "json" is not supported yet`},
-		{"unknown parser", md("accept:\n  probes:\n    t: {cmd: a, parse: gotset}\n  require: [t.exit == 0]"), `x.goal.md:4:24: accept.probes.t.parse: unknown parser "gotset": did you mean "gotest"?`},
+		{"schema without json", md("accept:\n  probes:\n    t: {cmd: a, schema: {}}\n  require: [t.exit == 0]"), `x.goal.md:4:25: a schema needs parse: json`},
+		{"unknown parser", md("accept:\n  probes:\n    t: {cmd: a, parse: gotset}\n  require: [t.exit == 0]"), `x.goal.md:4:24: unknown parser "gotset": did you mean "gotest"?`},
 		{"wrong parser", md("accept:\n  probes:\n    t: {cmd: a, parse: int}\n  require: [t.failed == 0]"), `probe "t" gave no test counts`},
 		{"counts can't fail", md("accept:\n  probes:\n    t: {cmd: a, parse: gotest}\n  require: [t.failed >= 0]"), `can never fail`},
 		{"value can't hold", md("accept:\n  probes:\n    t: {cmd: a, parse: int}\n  require: [t.value > 5 && t.value < 3]"), `can never hold`},
-		{"later scope", md("scope: {write: ['*.go']}"), `x.goal.md:2:9: "scope.write" is not supported yet`},
 		{"other version", md("apiVersion: agentd/v2"), `x.goal.md:2:13: apiVersion "agentd/v2" is not known`},
 		{"twice", md("name: a\nname: b"), `x.goal.md:3:1: `},
 		{"broken yaml", md("name: [a"), `x.goal.md:2:7: `},
@@ -141,8 +138,8 @@ func TestParseErrors(t *testing.T) {
 		{"glob outside", md("scope: {protect: [../x]}"), `x.goal.md:2:19: glob "../x" must be relative`},
 		{"absolute glob", md("scope: {protect: [/etc]}"), `must be relative`},
 		{"malformed glob", md("scope: {protect: ['a[']}"), `is malformed`},
-		{"template", "---\n---\nUpgrade {{ params.module }}", `x.goal.md: "{{ params": params are not supported yet`},
-		{"template in a probe", md("accept:\n  probes:\n    t: {cmd: 'grep {{params.x}} a'}\n  require: [t.ok]"), `params are not supported yet`},
+		{"template", "---\n---\nUpgrade {{ params.module }}", `x.goal.md: unknown param "module"`},
+		{"template in a probe", md("accept:\n  probes:\n    t: {cmd: 'grep {{params.x}} a'}\n  require: [t.ok]"), `x.goal.md:4:14: "{{params.x}}" can't stand in a command, where a value could become code: write "$PARAM_NAME"`},
 		{"no front matter", "Do it\n", `x.goal.md:1:1: the file must begin with a line '---'`},
 		{"no end", "---\nname: a\n", `x.goal.md:1:1: the front matter that begins here has no end`},
 		{"empty", "---\nname: a\n---\n \n", `x.goal.md: the goal is empty`},
@@ -170,7 +167,7 @@ func TestParseErrors(t *testing.T) {
 }
 
 func TestParseTellsAllFaults(t *testing.T) {
-	_, err := goals.Parse("x.goal.md", []byte("---\nparams: {}\nbuget: 1\nname: a b\n---\nx"))
+	_, err := goals.Parse("x.goal.md", []byte("---\nlabels: a\nbuget: 1\nname: a b\n---\nx"))
 	got := strings.Count(err.Error(), "x.goal.md:")
 	if got != 3 {
 		t.Errorf("%d faults told, want 3:\n%v", got, err)

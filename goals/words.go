@@ -30,7 +30,7 @@ func FromText(text string, checks []string) (Goal, error) {
 		g.Probes = append(g.Probes, Probe{Name: name, Cmd: cmd})
 		g.Require = append(g.Require, name+".exit == 0")
 	}
-	sortProbes(g.Probes)
+	g.canonical()
 	if err := g.Validate(); err != nil {
 		return Goal{}, err
 	}

@@ -86,7 +86,7 @@ func goalOf(r api.StartRequest) (goals.Goal, error) {
 	}
 	g.Protect = append(g.Protect, r.Protect...)
 	g.Budget = r.Budget.Or(g.Budget)
-	if err := g.Validate(); err != nil {
+	if err := errors.Join(g.Validate(), g.Supported()); err != nil {
 		return g, api.Errorf(api.ErrGoal, "", "%v", err)
 	}
 	return g, nil
