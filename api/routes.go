@@ -244,6 +244,10 @@ func (s *Server) get(_ http.ResponseWriter, r *http.Request) (any, error) {
 		sum, err := s.opt.Store.Get(r.Context(), run)
 		return RunView{Summary: sum}, named(run, err)
 	}
+	if turns > 0 && turns <= viewTurns {
+		v, err := s.views.get(r.Context(), run, turns)
+		return v, named(run, err)
+	}
 	var st journal.State
 	if err := journal.CatchUp(r.Context(), s.opt.Store, run, &st); err != nil {
 		return nil, named(run, err)
@@ -256,7 +260,7 @@ func (s *Server) get(_ http.ResponseWriter, r *http.Request) (any, error) {
 
 // update appends what decide makes of the run's state, wakes its driver, and answers with the last event's number.
 func (s *Server) update(ctx context.Context, run journal.RunID, decide func(*journal.State) ([]journal.Event, error)) (any, error) {
-	seq, err := journal.Update(ctx, s.opt.Store, run, decide)
+	seq, err := s.views.update(ctx, run, decide)
 	if err != nil {
 		return nil, named(run, err)
 	}
@@ -299,7 +303,11 @@ func (s *Server) remove(_ http.ResponseWriter, r *http.Request) (any, error) {
 		return nil, err
 	}
 	if purge {
-		return Appended{}, s.opt.Engine.Purge(r.Context(), run)
+		err := s.opt.Engine.Purge(r.Context(), run)
+		if err == nil {
+			s.views.forget(run)
+		}
+		return Appended{}, err
 	}
 	return s.update(r.Context(), run, func(st *journal.State) ([]journal.Event, error) { return cancel(st, by) })
 }
@@ -317,7 +325,13 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request) (any, error) {
 		return nil, err
 	}
 	ask := r.PathValue("ask")
-	return s.update(r.Context(), run, func(st *journal.State) ([]journal.Event, error) { return a.events(st, ask) })
+	decide := func(st *journal.State) ([]journal.Event, error) { return a.events(st, ask) }
+	v, err := s.update(r.Context(), run, decide)
+	if errors.Is(err, journal.ErrNotFound) { // a view forgets what was settled long ago: only the journal knows
+		seq, err := journal.Update(r.Context(), s.opt.Store, run, decide)
+		return Appended{Seq: seq}, named(run, err)
+	}
+	return v, err
 }
 
 func (s *Server) say(w http.ResponseWriter, r *http.Request) (any, error) {

@@ -36,6 +36,7 @@ type Options struct {
 	Token   string       // what a TCP client must send as bearer token; "" refuses TCP
 	Ping    time.Duration
 	Timeout time.Duration // for a client to take what is written to it; 0 is 30 s
+	Views   string        // folder for the folded states of long runs, a cache; "" keeps them in memory alone
 }
 
 // Server answers clients. It is made by NewServer and holds no state of a run.
@@ -43,6 +44,8 @@ type Server struct {
 	opt     Options
 	log     *slog.Logger
 	handler http.Handler
+	views   *views
+	keeper  sync.Once // the first Serve keeps the views
 	// draining ends the streams of a server that stops; requests that are not streams finish.
 	draining context.Context
 	drain    context.CancelFunc
@@ -93,7 +96,7 @@ func NewServer(o Options) *Server {
 	if o.Timeout == 0 {
 		o.Timeout = 30 * time.Second
 	}
-	s := &Server{opt: o, log: o.Logger}
+	s := &Server{opt: o, log: o.Logger, views: newViews(o.Store, o.Views, o.Build)}
 	s.draining, s.drain = context.WithCancel(context.Background())
 	mux := http.NewServeMux()
 	for _, r := range s.routes() {
@@ -134,6 +137,11 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 			return context.WithValue(ctx, accessKey{}, access{peer: p, err: err})
 		},
 	}
+	var keeping sync.WaitGroup
+	defer keeping.Wait()
+	keep, stopKeeping := context.WithCancel(s.draining)
+	defer stopKeeping()
+	s.keeper.Do(func() { keeping.Go(func() { s.views.keep(keep) }) })
 	done := make(chan error, 1)
 	go func() { done <- srv.Serve(ln) }()
 	select {

@@ -29,7 +29,7 @@ func (a *app) limitsCmd() *cobra.Command {
 				return err
 			}
 		}
-		v, err := cl.Get(ctx, run)
+		v, err := cl.Recent(ctx, run, 1)
 		if err != nil {
 			return err
 		}

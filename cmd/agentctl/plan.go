@@ -36,7 +36,7 @@ func (a *app) planShowCmd() *cobra.Command {
 		Short: "Show the plan, or one of its earlier revisions",
 		Args:  exactly(1),
 		RunE: a.withRun(func(ctx context.Context, c *api.Client, run journal.RunID, _ []string) error {
-			v, err := c.Get(ctx, run)
+			v, err := c.Recent(ctx, run, 1)
 			if err != nil {
 				return err
 			}
@@ -98,7 +98,7 @@ func (a *app) planDiffCmd() *cobra.Command {
 				}
 				rev[i] = n
 			}
-			v, err := c.Get(ctx, run)
+			v, err := c.Recent(ctx, run, 1)
 			if err != nil {
 				return err
 			}

@@ -19,7 +19,11 @@ func (a *app) showCmd() *cobra.Command {
 		Short: "Show a run: goal, plan, what it waits for, how it ended",
 		Args:  exactly(1),
 		RunE: a.withRun(func(ctx context.Context, c *api.Client, run journal.RunID, _ []string) error {
-			v, err := c.Get(ctx, run)
+			read := func() (api.RunView, error) { return c.Recent(ctx, run, 1) }
+			if asJSON {
+				read = func() (api.RunView, error) { return c.Get(ctx, run) }
+			}
+			v, err := read()
 			if err != nil {
 				return err
 			}

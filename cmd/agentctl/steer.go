@@ -39,7 +39,7 @@ func (a *app) askOf(ctx context.Context, c *api.Client, run journal.RunID, args 
 	if len(args) > 1 {
 		return args[0], strings.Join(args[1:], " "), nil
 	}
-	v, err := c.Get(ctx, run)
+	v, err := c.Recent(ctx, run, 1)
 	if err != nil {
 		return "", "", err
 	}

@@ -99,7 +99,7 @@ func serve(ctx context.Context, o options, stderr io.Writer) error {
 			return fmt.Errorf("token_file: %w", err)
 		}
 	}
-	return d.listen(ctx, api.NewServer(api.Options{Store: store, Engine: eng, Memory: d.memories, Logger: d.log, Build: version, Token: token}), n)
+	return d.listen(ctx, api.NewServer(api.Options{Store: store, Engine: eng, Memory: d.memories, Logger: d.log, Build: version, Token: token, Views: filepath.Join(d.places.Home, "views")}), n)
 }
 
 // folders are the daemon's own, in which no run works.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -66,7 +67,7 @@ func (f *frames) Write(p []byte) (int, error) {
 }
 
 // BenchmarkLongRun opens a run of 100,000 events with the real program, server and journal, walks through it, and reports:
-// from start to the first frame with steps (paint-ms), from a key to the end of its frame (key-p50-ms, key-p99-ms), the
+// from start to the first frame with steps (paint-ms) and with the folded state of a daemon that was just started (state-ms), from a key to the end of its frame (key-p50-ms, key-p99-ms), the
 // processor time that a reply of 100 tokens a second takes (stream-cpu-%), and the memory that is live (heap-MB).
 func BenchmarkLongRun(b *testing.B) {
 	r := newRig(b)
@@ -75,8 +76,21 @@ func BenchmarkLongRun(b *testing.B) {
 	deltas := make(chan api.Delta)
 	r.engine.OnDeltas = func(journal.RunID) (<-chan api.Delta, func()) { return deltas, func() {} }
 	events = nil
-	r.client.Patience = time.Hour
+	r.stop()
+	r.serve()
+	client, err := api.Dial(r.socket) // the rig's own connection was silent for too long
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer client.Close()
+	r.client = client
+	kept := func() bool { files, _ := filepath.Glob(filepath.Join(r.views, "*.json")); return len(files) == 1 }
+	if _, err := r.client.Recent(b.Context(), testRun, keepTurns); err != nil || !kept() { // as the daemon does by itself
+		b.Fatal("the run's view is not kept", err)
+	}
 	for b.Loop() {
+		r.stop() // a daemon that has just been started
+		r.serve()
 		ctx, cancel := context.WithCancel(context.Background())
 		m := New(ctx, Options{Client: r.client, Run: testRun})
 		in, inW := io.Pipe()

@@ -32,6 +32,7 @@ type rig struct {
 	store  *bolt.Store
 	engine *apitest.Engine
 	socket string
+	views  string
 	client *api.Client
 	stop   func()
 }
@@ -48,7 +49,7 @@ func newRig(t testing.TB) *rig {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { store.Close() })
-	r := &rig{t: t, store: store, engine: &apitest.Engine{Store: store}, socket: filepath.Join(dir, "s")}
+	r := &rig{t: t, store: store, engine: &apitest.Engine{Store: store}, socket: filepath.Join(dir, "s"), views: filepath.Join(dir, "views")}
 	r.serve()
 	t.Cleanup(func() { r.stop() })
 	if r.client, err = api.Dial(r.socket); err != nil {
@@ -66,7 +67,7 @@ func (r *rig) serve() {
 		r.t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	srv := api.NewServer(api.Options{Store: r.store, Engine: r.engine})
+	srv := api.NewServer(api.Options{Store: r.store, Engine: r.engine, Views: r.views})
 	var wg sync.WaitGroup
 	wg.Go(func() { srv.Serve(ctx, ln) })
 	r.stop = sync.OnceFunc(func() { cancel(); wg.Wait() })
