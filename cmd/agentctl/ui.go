@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -52,7 +53,40 @@ func (a *app) ui(ctx context.Context, c *api.Client, run journal.RunID) (journal
 	if err != nil {
 		dir = ""
 	}
-	return tui.Run(ctx, tui.Options{Client: c, Run: run, Workspace: dir, Version: build(), In: a.stdin, Out: a.stdout})
+	notify, err := a.notify()
+	if err != nil {
+		return "", err
+	}
+	return tui.Run(ctx, tui.Options{Client: c, Run: run, Workspace: dir, Version: build(), In: a.stdin, Out: a.stdout, Notify: notify})
+}
+
+// notifyVariable says how the interface calls a person: ways of the terminal, comma-separated, or "none", or "run:" and a
+// command line that gets the words as one more argument.
+const notifyVariable = "AGENTCTL_NOTIFY"
+
+func (a *app) notify() (tui.Notify, error) {
+	v := strings.TrimSpace(a.getenv(notifyVariable))
+	if v == "" {
+		return tui.Notify{}, nil
+	}
+	n := tui.Notify{Ways: []string{}}
+	if cmd, ok := strings.CutPrefix(v, "run:"); ok {
+		if n.Command = strings.Fields(cmd); len(n.Command) == 0 {
+			return n, invalid("for example "+notifyVariable+"=\"run:notify-send agentd\"", "%s names no command", notifyVariable)
+		}
+		return n, nil
+	}
+	for w := range strings.SplitSeq(v, ",") {
+		w = strings.TrimSpace(w)
+		switch {
+		case w == "none":
+		case slices.Contains(tui.NotifyWays(), w):
+			n.Ways = append(n.Ways, w)
+		default:
+			return n, invalid("use "+strings.Join(tui.NotifyWays(), ", ")+", none, or run:COMMAND", "%s: %.40q is no way to notify", notifyVariable, w)
+		}
+	}
+	return n, nil
 }
 
 // watchUI shows a run that was just started. Afterwards its result goes to standard output, if it has ended.

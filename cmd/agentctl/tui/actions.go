@@ -38,6 +38,8 @@ func actions() []action {
 		{[]string{"a"}, "answer", "answer the oldest open ask", anywhere, canAnswer, answerAsk},
 		{[]string{"enter", "l", "right"}, "open", "open the chosen run", inHome, hasRun, openRun},
 		{[]string{"n"}, "new goal", "give an agent a goal", inHome, nil, newGoal},
+		{[]string{"f"}, "goal file", "start a goal file of this workspace", inHome, nil, pickGoal},
+		{[]string{"M"}, "", "review what runs want remembered", anywhere, nil, reviewMemory},
 		{[]string{"/"}, "filter", "filter by typing", inHome, nil, filterRuns},
 		{[]string{"o", "s"}, "sort", "sort by the next column", inHome, nil, func(m *Model) tea.Cmd {
 			m.home.sort = (m.home.sort + 1) % len(sorts)

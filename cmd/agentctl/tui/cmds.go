@@ -24,7 +24,7 @@ import (
 const (
 	pageSize  = 200
 	keepTurns = 3                     // of each task in a run's state
-	frame     = 33 * time.Millisecond // news of a run are drawn so often at most
+	frame     = 50 * time.Millisecond // news of a run are drawn so often at most
 	pollEvery = 1500 * time.Millisecond
 	maxBatch  = 2000
 	maxBlob   = 4 << 20

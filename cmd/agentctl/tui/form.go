@@ -16,10 +16,12 @@ import (
 
 // form asks for a new goal.
 type form struct {
-	fields []formField
-	at     int
-	busy   bool
-	err    []string
+	head    string
+	fields  []formField
+	request func() (api.StartRequest, error) // what it asks for
+	at      int
+	busy    bool
+	err     []string
 }
 
 type formField struct {
@@ -38,14 +40,16 @@ const (
 )
 
 func newGoal(m *Model) tea.Cmd {
-	m.push(&form{fields: []formField{
+	f := &form{head: "New goal", fields: []formField{
 		formGoal:      {"Goal", "what is wanted, in plain words; or the name of a goal file in goals/", newField("", true), 6},
 		formWorkspace: {"Workspace", "folder that it works in", newField(m.opt.Workspace, false), 1},
 		formModel:     {"Model", "empty: " + line(or(m.info.Model, "the daemon's default")), newField("", false), 1},
 		formChecks:    {"Checks", "commands that must end with 0, one a line", newField("", true), 3},
 		formLimits:    {"Limits", "empty: the daemon's; for example: steps 50 usd 1 wall 30m", newField("", false), 1},
 		formParams:    {"Params", "of a goal file: NAME=VALUE, one a line", newField("", true), 2},
-	}})
+	}}
+	f.request = f.words
+	m.push(f)
 	return nil
 }
 
@@ -94,7 +98,7 @@ func (f *form) view(_ *Model, w, h int) []string {
 	if f.busy {
 		foot = accent.paint("starting …")
 	}
-	return boxed("New goal", append(lines, clip(foot, in)), bw)
+	return boxed(f.head, append(lines, clip(foot, in)), bw)
 }
 
 func (f *form) paste(_ *Model, text string) tea.Cmd {
@@ -106,7 +110,7 @@ func (f *form) key(m *Model, k tea.KeyPressMsg) tea.Cmd {
 	cur := &f.fields[f.at]
 	switch key := k.String(); key {
 	case "esc", "ctrl+c":
-		if key == "esc" && strings.TrimSpace(f.fields[formGoal].text.String()) != "" {
+		if key == "esc" && f.text(0) != "" {
 			m.push(&confirm{"Drop this goal?", func(m *Model) tea.Cmd { m.pop(); return nil }})
 			return nil
 		}
@@ -147,22 +151,34 @@ func (f *form) submit(m *Model) tea.Cmd {
 	return m.start(r)
 }
 
-// request is what the form asks for.
-func (f *form) request() (api.StartRequest, error) {
-	text := func(i int) string { return strings.TrimSpace(f.fields[i].text.String()) }
-	r := api.StartRequest{Goal: text(formGoal), Workspace: text(formWorkspace), Model: text(formModel), Attended: true}
+// text is what was typed into a field.
+func (f *form) text(i int) string { return strings.TrimSpace(f.fields[i].text.String()) }
+
+// bounds checks the workspace and reads the limits of a request.
+func (f *form) bounds(r *api.StartRequest, limits string) error {
+	if !filepath.IsAbs(r.Workspace) {
+		return api.Errorf(api.ErrWorkspace, "write it from / on", "the workspace %.100q is no absolute path", r.Workspace)
+	}
+	if limits == "" {
+		return nil
+	}
+	b, err := parseLimits(limits)
+	r.Budget = b
+	return err
+}
+
+// words is what a form for a goal in words asks for.
+func (f *form) words() (api.StartRequest, error) {
+	r := api.StartRequest{Goal: f.text(formGoal), Workspace: f.text(formWorkspace), Model: f.text(formModel), Attended: true}
 	if r.Goal == "" {
 		return r, api.Errorf(api.ErrGoal, "say in a sentence what is wanted", "the goal is empty")
 	}
-	if !filepath.IsAbs(r.Workspace) {
-		return r, api.Errorf(api.ErrWorkspace, "write it from / on", "the workspace %.100q is no absolute path", r.Workspace)
-	}
-	for l := range strings.SplitSeq(text(formChecks), "\n") {
+	for l := range strings.SplitSeq(f.text(formChecks), "\n") {
 		if l = strings.TrimSpace(l); l != "" {
 			r.Checks = append(r.Checks, l)
 		}
 	}
-	for l := range strings.SplitSeq(text(formParams), "\n") {
+	for l := range strings.SplitSeq(f.text(formParams), "\n") {
 		name, value, ok := strings.Cut(strings.TrimSpace(l), "=")
 		if name == "" && !ok {
 			continue
@@ -175,14 +191,7 @@ func (f *form) request() (api.StartRequest, error) {
 		}
 		r.Params[name] = value
 	}
-	if l := text(formLimits); l != "" {
-		b, err := parseLimits(l)
-		if err != nil {
-			return r, err
-		}
-		r.Budget = b
-	}
-	return r, nil
+	return r, f.bounds(&r, f.text(formLimits))
 }
 
 // readGoal reads a goal file, as much of it as may be one.

@@ -125,6 +125,12 @@ func (m *Model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		}
 	case foundMsg:
 		return m, m.found(msg)
+	case pickedMsg:
+		return m, m.gotPicked(msg)
+	case proposedMsg:
+		return m, m.gotProposed(msg)
+	case reviewedMsg:
+		return m, m.gotReviewed(msg)
 	case noticeMsg:
 		if msg.n == m.toastN {
 			m.toast = ""
@@ -151,8 +157,12 @@ func (m *Model) gotList(msg listMsg) tea.Cmd {
 	m.down = nil
 	m.home.set(msg.runs, msg.more)
 	cmds := []tea.Cmd{next}
-	if m.notice(msg.runs) {
-		cmds = append(cmds, tea.Raw("\a"))
+	if words := m.notice(msg.runs); len(words) > 0 {
+		more := ""
+		if n := len(words) - 1; n > 0 {
+			more = fmt.Sprintf(" and %d more", n)
+		}
+		cmds = append(cmds, m.call(words[0]+more))
 	}
 	if r := m.run; r != nil {
 		if i := slices.IndexFunc(msg.runs, func(s journal.Summary) bool { return s.Run == r.id }); i >= 0 && r.ended && msg.runs[i].Last > r.last {
@@ -165,17 +175,18 @@ func (m *Model) gotList(msg listMsg) tea.Cmd {
 	return tea.Batch(cmds...)
 }
 
-// notice reports whether a run began to need a person, or ended, since the last look.
-func (m *Model) notice(runs []journal.Summary) bool {
-	first, ring := len(m.known) == 0, false
+// notice returns which runs began to need a person, or ended, since the last look.
+func (m *Model) notice(runs []journal.Summary) []string {
+	first := len(m.known) == 0
+	var words []string
 	for _, r := range runs {
 		old, had := m.known[r.Run]
 		if !first && had && old != r.Status && (needsPerson(r) || r.Status.Ended()) {
-			ring = true
+			words = append(words, callWords(r))
 		}
 		m.known[r.Run] = r.Status
 	}
-	return ring
+	return words
 }
 
 // found goes to what was looked for.

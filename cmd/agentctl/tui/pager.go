@@ -185,19 +185,8 @@ func diffLines(d api.Diff) []string {
 		if f.Binary {
 			out = append(out, faint.paint("binary, or too large to compare"))
 		}
-		for _, l := range strings.Split(strings.TrimRight(safe(f.Patch), "\n"), "\n") {
-			col := plain
-			switch {
-			case strings.HasPrefix(l, "+++"), strings.HasPrefix(l, "---"), strings.HasPrefix(l, "diff "):
-				col = faint
-			case strings.HasPrefix(l, "+"):
-				col = good
-			case strings.HasPrefix(l, "-"):
-				col = bad
-			case strings.HasPrefix(l, "@@"):
-				col = accent
-			}
-			out = append(out, col.paint(l))
+		if f.Patch != "" {
+			out = append(out, patchLines(f.Path, f.Patch)...)
 		}
 	}
 	return out

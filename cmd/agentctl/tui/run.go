@@ -259,7 +259,12 @@ func (m *Model) news(msg newsMsg) tea.Cmd {
 		cmds = append(cmds, m.state(r.id))
 	}
 	if len(r.asks()) > before {
-		cmds = append(cmds, m.askIfNew(), tea.Raw("\a"))
+		cmds = append(cmds, m.askIfNew())
+		if s := r.sum(); m.known[r.id] != s.Status { // else the list has said so
+			s.Run = r.id
+			m.known[r.id] = s.Status
+			cmds = append(cmds, m.call(callWords(s)))
+		}
 	}
 	switch {
 	case msg.err != nil:

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"time"
 
 	tea "charm.land/bubbletea/v2"
@@ -25,18 +26,19 @@ type Options struct {
 	In        io.Reader
 	Out       io.Writer
 	Environ   []string // nil is the process's
+	Notify    Notify   // the zero value rings the bell
 }
 
 // Run shows the UI until the person leaves it or ctx ends. It returns the state of the run that was open last, as far as
 // it is known: runs go on without it.
 func Run(ctx context.Context, o Options) (journal.Status, error) {
 	ctx, cancel := context.WithCancel(ctx)
+	if o.Environ == nil {
+		o.Environ = os.Environ()
+	}
 	m := New(ctx, o)
 	m.client.Patience = 365 * 24 * time.Hour // it comes back or the person leaves
-	opts := []tea.ProgramOption{tea.WithContext(ctx), tea.WithFPS(120), tea.WithInput(o.In), tea.WithOutput(o.Out)}
-	if o.Environ != nil {
-		opts = append(opts, tea.WithEnvironment(o.Environ))
-	}
+	opts := []tea.ProgramOption{tea.WithContext(ctx), tea.WithFPS(120), tea.WithInput(o.In), tea.WithOutput(o.Out), tea.WithEnvironment(o.Environ)}
 	end, err := tea.NewProgram(m, opts...).Run()
 	cancel()
 	if last, ok := end.(*Model); ok {
