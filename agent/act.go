@@ -159,7 +159,7 @@ func (d *driver) carryOut(ctx context.Context, id string, m move, pending []jour
 		case finished:
 			return nil, nil
 		case running:
-			return d.perform(ctx, m), ctxErr(ctx)
+			return d.perform(ctx, m)
 		case gated:
 			err = d.gate(ctx)
 		case wait:
@@ -256,13 +256,20 @@ func (d *driver) answered(t *tx, m move, c *journal.ToolCall, running, finished 
 
 // perform runs a started call and returns its result, behind the receipts of what it recalled. A tool that panics gives a failure, not
 // a crash.
-func (d *driver) perform(ctx context.Context, m move) []journal.Event {
+func (d *driver) perform(ctx context.Context, m move) ([]journal.Event, error) {
+	if m.effect != tools.Read {
+		done, err := d.marks.write(ctx)
+		if err != nil {
+			return nil, err
+		}
+		defer done()
+	}
 	var mem *receipts
 	if d.memory != nil {
 		mem = &receipts{Memory: d.memory}
 	}
 	e := d.result(ctx, m, mem)
-	return append(mem.events(m.call), e)
+	return append(mem.events(m.call), e), ctxErr(ctx)
 }
 
 func (d *driver) result(ctx context.Context, m move, mem *receipts) journal.ToolFinished {

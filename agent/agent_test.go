@@ -126,7 +126,7 @@ func newRig(t *testing.T, models ...llm.Model) *rig {
 	r := &rig{t: t, store: store, ws: ws, cfg: agent.Config{
 		Store: store, Open: func(context.Context, string) ([]llm.Model, error) { return models, nil },
 		Box: host{}, Tools: tools.Builtin(), Policy: policy.Default(), Measure: measure,
-		Snaps: filepath.Join(dir, "snaps"), Version: "test", Now: time.Now,
+		Snaps: filepath.Join(dir, "snaps"), Copies: filepath.Join(dir, "copies"), Version: "test", Now: time.Now,
 	}}
 	r.restart()
 	t.Cleanup(func() { r.Close() })

@@ -48,12 +48,18 @@ func (d *driver) ask(ctx context.Context, q question) (*llm.Reply, *answered, er
 			return nil, nil, err
 		}
 		q.before = nil
-		if q.purpose == "step" {
-			d.prepareBox()
-		}
+		ready := make(chan struct{})
+		go func() {
+			defer close(ready)
+			if q.purpose == "step" {
+				d.mark(ctx, asked.Step)
+				d.prepareBox()
+			}
+		}()
 		start := time.Now()
 		reply, err := llm.Collect(model.Stream(ctx, req), d.deltas.sink(asked))
 		ms := time.Since(start).Milliseconds()
+		<-ready
 		if err == nil {
 			return reply, &answered{asked, settlement(asked, model.Info(), reply, ms)}, nil
 		}

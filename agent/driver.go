@@ -54,12 +54,16 @@ type driver struct {
 	memory tools.Memory // nil: none
 	root   *os.Root
 	deltas *hub
-	ws     string
+	ws     string                        // where it works: the workspace, or the run's copy of it
+	others func(ws string) journal.RunID // another run that works in a folder, "" for none
+
+	placeErr error // why ws could not be made
 
 	start journal.RunStarted
 
 	snap    chan struct{} // closed when the snapshot is made or has failed
 	snapErr error         // set before snap is closed
+	marks   marker
 
 	mu   sync.Mutex // guards link
 	link int        // index into models
@@ -121,6 +125,9 @@ func (d *driver) claim(ctx context.Context) error {
 // open gets what the run needs from outside its journal, or says why it can't go on.
 func (d *driver) open(ctx context.Context) *outcome {
 	var err error
+	if d.placeErr != nil {
+		return &outcome{journal.StatusInternalErr, "the run's copy of the workspace can't be made: " + d.placeErr.Error()}
+	}
 	if d.root, err = openRoot(d.ws); err != nil {
 		return &outcome{journal.StatusInternalErr, err.Error()}
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -33,6 +34,7 @@ type Config struct {
 	Policy   *policy.Rules
 	Snaps    string            // folder of workspace snapshots
 	Snapshot workspace.Options // the largest workspace
+	Copies   string            // folder of the copies that runs of the modes copy and worktree work in
 	Version  string
 	Memory   func(run journal.RunID, s journal.RunStarted) tools.Memory // what the run may recall and keep; nil: no memory
 	Now      func() time.Time
@@ -60,6 +62,8 @@ type Request struct {
 	Parallel  int
 	Lead      string
 	Memory    string // one of MemoryModes; "" is off
+	Mode      string // one of Modes; "" is direct
+	Apply     bool   // with a mode other than direct: apply what was done when it is accepted
 }
 
 // Engine drives all live runs. It is safe for concurrent use.
@@ -136,7 +140,7 @@ func (e *Engine) Start(ctx context.Context, r Request, key string) (id journal.R
 	}
 	first := journal.RunStarted{
 		Goal: r.Goal, Workspace: r.Workspace, Model: r.Model, Yes: r.Yes, Attended: r.Attended, DenyAsks: r.DenyAsks, Net: r.Net,
-		Parallel: r.Parallel, Version: e.cfg.Version, Key: key, Lead: r.Lead, Memory: r.Memory,
+		Parallel: r.Parallel, Version: e.cfg.Version, Key: key, Lead: r.Lead, Memory: r.Memory, Mode: r.Mode, Apply: r.Apply,
 	}
 	id, fresh, err = e.cfg.Store.Create(ctx, newRunID(e.cfg.Now()), key, first)
 	if err != nil {
@@ -200,6 +204,11 @@ func (e *Engine) Deltas(run journal.RunID) (<-chan Delta, func()) {
 }
 
 func (e *Engine) launch(run journal.RunID, ws string) {
+	if dir := e.cfg.copyOf(run); e.cfg.Copies != "" {
+		if _, err := os.Lstat(dir); err == nil {
+			ws = dir
+		}
+	}
 	l := &live{ws: ws, led: newLedger(e.cfg.Store, run, e.cfg.Now), deltas: new(hub)}
 	e.mu.Lock()
 	e.live[run] = l
@@ -229,7 +238,8 @@ func (e *Engine) retire(run journal.RunID, l *live) {
 }
 
 func (e *Engine) drive(ctx context.Context, run journal.RunID, l *live) error {
-	if err := e.acquire(ctx, run, l); err != nil {
+	err := e.acquire(ctx, run, l)
+	if err != nil {
 		return err
 	}
 	s := new(journal.State)
@@ -240,8 +250,8 @@ func (e *Engine) drive(ctx context.Context, run journal.RunID, l *live) error {
 		return nil
 	}
 	d := &driver{
-		cfg: &e.cfg, log: e.cfg.Log, led: l.led, run: run, set: e.cfg.sets[s.Start.Memory], deltas: l.deltas, ws: s.Start.Workspace,
-		start: s.Start, snap: make(chan struct{}),
+		cfg: &e.cfg, log: e.cfg.Log, led: l.led, run: run, set: e.cfg.sets[s.Start.Memory], deltas: l.deltas, others: func(ws string) journal.RunID { return e.busyBut(run, ws) },
+		start: s.Start, snap: make(chan struct{}), marks: marker{dirty: s.Epoch > 0},
 	}
 	if d.set == nil {
 		d.set = e.cfg.sets[MemoryOff] // the word of a later version
@@ -249,7 +259,21 @@ func (e *Engine) drive(ctx context.Context, run journal.RunID, l *live) error {
 	if m := s.Start.Memory; e.cfg.Memory != nil && m != "" && m != MemoryOff {
 		d.memory = e.cfg.Memory(run, s.Start)
 	}
+	if d.ws, err = d.place(ctx); err != nil {
+		d.ws, d.placeErr = s.Start.Workspace, err
+	} else if d.ws != s.Start.Workspace {
+		e.move(l, d.ws)
+	}
 	return d.drive(ctx)
+}
+
+// move says that a run works in another folder from now on, so that nobody waits for its workspace.
+func (e *Engine) move(l *live, ws string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	l.ws = ws
+	close(e.freed)
+	e.freed = make(chan struct{})
 }
 
 // acquire waits until no older run holds the run's workspace, or a folder above or below it. A cancelled run does not wait.

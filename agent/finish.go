@@ -17,6 +17,13 @@ func (d *driver) finish(ctx context.Context, o *outcome) error {
 // finishAs settles what is still open, says what changed, and appends the end.
 func (d *driver) finishAs(ctx context.Context, e journal.RunFinished) error {
 	e.Changed, e.Tests = named(d.changes(ctx))
+	var last []journal.Event
+	if e.Status == journal.StatusAccepted {
+		var err error
+		if last, err = d.applied(ctx); err != nil {
+			return err
+		}
+	}
 	return d.led.do(ctx, func(t *tx) error {
 		if t.Outcome != nil {
 			return nil
@@ -35,6 +42,7 @@ func (d *driver) finishAs(ctx context.Context, e journal.RunFinished) error {
 			e.Status = journal.StatusDenied
 			e.Reason = clip("the work may have needed what was denied: "+t.Denied+"; "+e.Reason, 1500)
 		}
+		t.add(last...)
 		e.Result, e.Hint = result(t.State), hint(t.State, e)
 		t.add(e)
 		return nil
@@ -62,6 +70,9 @@ func result(s *journal.State) string {
 func hint(s *journal.State, e journal.RunFinished) string {
 	switch e.Status {
 	case journal.StatusAccepted:
+		if m := s.Start.Mode; m != "" && m != ModeDirect && s.Applied == nil {
+			return fmt.Sprintf("look at it with: agentctl diff %s; bring it to the workspace with: agentctl apply %s", s.Run, s.Run)
+		}
 		return ""
 	case journal.StatusUnverified:
 		return fmt.Sprintf("look at it with: agentctl diff %s; next time say how to tell with --check 'COMMAND'", s.Run)

@@ -124,8 +124,9 @@ func (e *Engine) Changes(ctx context.Context, run journal.RunID, limit int) (cha
 	return changes, patches, nil
 }
 
-// Undo puts an ended run's workspace back, and records it. What a person changed since is kept.
-func (e *Engine) Undo(ctx context.Context, run journal.RunID, by string) (journal.Undone, error) {
+// Undo puts an ended run's workspace back, and records it: as it was before the run, or with a step before that step's first change. What a
+// person changed since is kept.
+func (e *Engine) Undo(ctx context.Context, run journal.RunID, by string, step int) (journal.Undone, error) {
 	if e.Live(run) {
 		return journal.Undone{}, fmt.Errorf("undo: %w; cancel it first: agentctl cancel %s", ErrLive, run)
 	}
@@ -133,19 +134,54 @@ func (e *Engine) Undo(ctx context.Context, run journal.RunID, by string) (journa
 	if err != nil {
 		return journal.Undone{}, err
 	}
-	if other := e.busy(s.Root); other != "" {
+	st := new(journal.State)
+	if err := journal.CatchUp(ctx, e.cfg.Store, run, st); err != nil {
+		return journal.Undone{}, err
+	}
+	root, from := s.Root, ""
+	if st.Applied != nil && st.Applied.Snapshot != "" { // what was done in the copy is in the workspace
+		root, from = st.Start.Workspace, st.Applied.Snapshot
+	}
+	if other := e.busy(root); other != "" {
 		return journal.Undone{}, fmt.Errorf("undo: run %s works in that folder now: %w", other, ErrLive)
 	}
-	rep, err := s.Undo(ctx, s.Root)
+	rep, at, err := e.takeBack(ctx, s, root, from, st.Undone, step)
 	if err != nil {
 		return journal.Undone{}, err
 	}
-	u := journal.Undone{By: by, Restored: append(rep.Restored, rep.Removed...)}
+	u := journal.Undone{By: by, Step: step, At: at, Restored: append(rep.Restored, rep.Removed...)}
 	for _, k := range rep.Kept {
 		u.Kept = append(u.Kept, k.Path+": "+k.Reason)
 	}
 	_, err = journal.Update(ctx, e.cfg.Store, run, func(*journal.State) ([]journal.Event, error) { return []journal.Event{u}, nil })
 	return u, err
+}
+
+// takeBack undoes a run wholly (step 0) or to before a step; at is the step of the mark that it went to, 0 for the run's beginning. Where
+// an earlier undo left the workspace in the middle of the run, it goes on from there, forward too. applied is the snapshot of a copy that was applied to root.
+func (e *Engine) takeBack(ctx context.Context, s *workspace.Snapshot, root, applied string, last *journal.Undone, step int) (rep workspace.Report, at int, err error) {
+	if step == 0 && last == nil && applied == "" {
+		rep, err = s.Undo(ctx, root)
+		return rep, 0, err
+	}
+	to, at, err := s.Before(step)
+	if err != nil {
+		return rep, 0, err
+	}
+	var from *workspace.Snapshot
+	switch {
+	case last != nil:
+		from, _, err = s.Before(last.At)
+	case applied != "":
+		from, err = workspace.Load(e.cfg.Snaps, applied)
+	default:
+		from, err = s.End()
+	}
+	if err != nil {
+		return rep, 0, err
+	}
+	rep, err = to.Restore(ctx, root, from)
+	return rep, at, err
 }
 
 func (e *Engine) snapshotOf(ctx context.Context, run journal.RunID) (*workspace.Snapshot, error) {
@@ -160,11 +196,14 @@ func (e *Engine) snapshotOf(ctx context.Context, run journal.RunID) (*workspace.
 }
 
 // busy names a live run whose workspace is the folder, or lies above or below it.
-func (e *Engine) busy(ws string) journal.RunID {
+func (e *Engine) busy(ws string) journal.RunID { return e.busyBut("", ws) }
+
+// busyBut is busy but for one run.
+func (e *Engine) busyBut(run journal.RunID, ws string) journal.RunID {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for id, l := range e.live {
-		if nested(l.ws, ws) {
+		if id != run && nested(l.ws, ws) {
 			return id
 		}
 	}
@@ -183,6 +222,16 @@ func (e *Engine) Purge(ctx context.Context, run journal.RunID) error {
 	if s.Snapshot != nil {
 		if err := workspace.Remove(e.cfg.Snaps, s.Snapshot.ID); err != nil && !errors.Is(err, workspace.ErrNotFound) {
 			return err
+		}
+	}
+	if s.Applied != nil && s.Applied.Snapshot != "" {
+		if err := workspace.Remove(e.cfg.Snaps, s.Applied.Snapshot); err != nil && !errors.Is(err, workspace.ErrNotFound) {
+			return err
+		}
+	}
+	if m := s.Start.Mode; m != "" && m != ModeDirect {
+		if err := workspace.Discard(e.cfg.copyOf(run)); err != nil {
+			return fmt.Errorf("remove the run's copy: %w", err)
 		}
 	}
 	return e.cfg.Store.Remove(ctx, run)

@@ -389,9 +389,14 @@ func (c *Client) Diff(ctx context.Context, run journal.RunID) (Diff, error) {
 	return call[Diff](ctx, c, "GET", runPath(run, "diff"), nil, nil)
 }
 
-// Undo puts the workspace back as it was before the run.
-func (c *Client) Undo(ctx context.Context, run journal.RunID) (journal.Undone, error) {
-	return call[journal.Undone](ctx, c, "POST", runPath(run, "undo"), nil, map[string]string{"by": c.By})
+// Undo puts the workspace back as it was before the run, or with a step before that step.
+func (c *Client) Undo(ctx context.Context, run journal.RunID, step int) (journal.Undone, error) {
+	return call[journal.Undone](ctx, c, "POST", runPath(run, "undo"), nil, map[string]any{"by": c.By, "step": step})
+}
+
+// Apply brings what a run did in its copy to its workspace.
+func (c *Client) Apply(ctx context.Context, run journal.RunID) (journal.Applied, error) {
+	return call[journal.Applied](ctx, c, "POST", runPath(run, "apply"), nil, map[string]string{"by": c.By})
 }
 
 // Models lists the models.

@@ -21,8 +21,11 @@ type Engine interface {
 	Context(ctx context.Context, run journal.RunID, step int) (Context, error)
 	// Diff compares the workspace with the run's snapshot.
 	Diff(ctx context.Context, run journal.RunID) (Diff, error)
-	// Undo puts the workspace back as it was before the run; a file that a person edited since is kept.
-	Undo(ctx context.Context, run journal.RunID, by string) (journal.Undone, error)
+	// Undo puts the workspace back as it was before the run, or with a step (from 1) before that step; a file that a person
+	// edited since is kept.
+	Undo(ctx context.Context, run journal.RunID, by string, step int) (journal.Undone, error)
+	// Apply brings what an ended run did in its copy to its workspace; what changed there meanwhile is kept.
+	Apply(ctx context.Context, run journal.RunID, by string) (journal.Applied, error)
 	// Purge removes an ended run with its blobs and snapshot; ErrLive while it has not ended.
 	Purge(ctx context.Context, run journal.RunID) error
 	// Models lists the models that this daemon can use or fetch.
@@ -53,6 +56,8 @@ type StartRequest struct {
 	Parallel  int               `json:"parallel,omitempty"` // most tasks at once; 0 is the default
 	Params    map[string]string `json:"params,omitempty"`   // of the goal file
 	Memory    string            `json:"memory,omitempty"`   // off, read, propose or auto; "" is the daemon's default
+	Mode      string            `json:"mode,omitempty"`     // where it works: direct (the default), copy or worktree
+	Apply     bool              `json:"apply,omitempty"`    // in another mode than direct: apply its work when it is accepted
 }
 
 // GoalFile is a goal file's name and content, as the client read it.

@@ -49,6 +49,7 @@ func (s *Server) routes() []route {
 		{"GET", "/v1/runs/{run}/context", s.context, 0},
 		{"GET", "/v1/runs/{run}/diff", s.diff, 0},
 		{"POST", "/v1/runs/{run}/undo", s.undo, 0},
+		{"POST", "/v1/runs/{run}/apply", s.apply, 0},
 		{"GET", "/v1/blobs/{hash}", s.blob, 0},
 		{"GET", "/v1/models", s.models, 0},
 		{"POST", "/v1/models/pull", s.pull, 0},
@@ -384,6 +385,28 @@ func (s *Server) undo(w http.ResponseWriter, r *http.Request) (any, error) {
 		return nil, err
 	}
 	b, err := read[struct {
+		By   string `json:"by"`
+		Step int    `json:"step"`
+	}](w, r, maxBody)
+	if err != nil {
+		return nil, err
+	}
+	if b.By, err = who(b.By); err != nil {
+		return nil, err
+	}
+	if b.Step < 0 {
+		return nil, Errorf(ErrInvalid, "give a number from 1, or leave it out for the whole run", "step %d is negative", b.Step)
+	}
+	s.unhurried(w)
+	return s.opt.Engine.Undo(r.Context(), run, b.By, b.Step)
+}
+
+func (s *Server) apply(w http.ResponseWriter, r *http.Request) (any, error) {
+	run, err := runOf(r)
+	if err != nil {
+		return nil, err
+	}
+	b, err := read[struct {
 		By string `json:"by"`
 	}](w, r, maxBody)
 	if err != nil {
@@ -393,7 +416,7 @@ func (s *Server) undo(w http.ResponseWriter, r *http.Request) (any, error) {
 		return nil, err
 	}
 	s.unhurried(w)
-	return s.opt.Engine.Undo(r.Context(), run, b.By)
+	return s.opt.Engine.Apply(r.Context(), run, b.By)
 }
 
 // unhurried lifts the deadline of a request whose work may take longer than a client's reading.

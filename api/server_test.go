@@ -377,7 +377,7 @@ func TestEngineCalls(t *testing.T) {
 			return ctxWant, nil
 		}
 		e.OnDiff = func(context.Context, journal.RunID) (api.Diff, error) { return diffWant, nil }
-		e.OnUndo = func(_ context.Context, _ journal.RunID, by string) (journal.Undone, error) {
+		e.OnUndo = func(_ context.Context, _ journal.RunID, by string, step int) (journal.Undone, error) {
 			return journal.Undone{By: by, Restored: []string{"a"}, Kept: []string{"b"}}, nil
 		}
 		e.OnModels = func(context.Context) ([]api.ModelInfo, error) { return modelsWant, nil }
@@ -408,7 +408,7 @@ func TestEngineCalls(t *testing.T) {
 	if d := cmp.Diff(diffWant, diff); d != "" || err != nil {
 		t.Errorf("diff: %v\n%s", err, d)
 	}
-	undone, err := s.client.Undo(t.Context(), run)
+	undone, err := s.client.Undo(t.Context(), run, 0)
 	if d := cmp.Diff(undoWant, undone); d != "" || err != nil {
 		t.Errorf("undo: %v\n%s", err, d)
 	}

@@ -57,6 +57,7 @@ const (
 	KindNoted         Kind = "noted"
 	KindRunFinished   Kind = "run_finished"
 	KindUndone        Kind = "undone"
+	KindApplied       Kind = "applied"
 )
 
 // RunStarted begins a run. What steers the run is copied in, so that nothing outside can change it later.
@@ -74,6 +75,8 @@ type RunStarted struct {
 	Key       string     `json:"key,omitempty"`       // Idempotency-Key
 	Lead      string     `json:"lead,omitempty"`      // facts about the workspace, gathered once, rendered as data
 	Memory    string     `json:"memory,omitempty"`    // off (also ""), read, propose or auto
+	Mode      string     `json:"mode,omitempty"`      // where it works: direct (also ""), copy or worktree
+	Apply     bool       `json:"apply,omitempty"`     // in another mode than direct: apply its work when it is accepted
 }
 
 // DriverClaimed says that a driver took the run. Events of a lower epoch's driver after it are impossible.
@@ -332,8 +335,19 @@ type RunFinished struct {
 // Undone says that the workspace was put back, and which files were kept because a person edited them since.
 type Undone struct {
 	By       string   `json:"by,omitempty"`
+	Step     int      `json:"step,omitempty"` // put back to before this step; 0: to before the run
+	At       int      `json:"at,omitempty"`   // the step whose state was noted and is there now; 0: that before the run
 	Restored []string `json:"restored,omitempty"`
 	Kept     []string `json:"kept,omitempty"`
+}
+
+// Applied says that what a run did in its copy was brought to its workspace, and which files were kept because they had changed there.
+type Applied struct {
+	By       string   `json:"by,omitempty"`
+	Snapshot string   `json:"snapshot,omitempty"` // of the copy as it was applied
+	Changed  []string `json:"changed,omitempty"`
+	Kept     []string `json:"kept,omitempty"`
+	Branch   string   `json:"branch,omitempty"` // in the mode worktree: the branch that holds the work
 }
 
 // Kind methods name the events.
@@ -359,6 +373,7 @@ func (CancelAsked) Kind() Kind   { return KindCancelAsked }
 func (Noted) Kind() Kind         { return KindNoted }
 func (RunFinished) Kind() Kind   { return KindRunFinished }
 func (Undone) Kind() Kind        { return KindUndone }
+func (Applied) Kind() Kind       { return KindApplied }
 
 // version is the schema version written with every event.
 const version = 1
@@ -424,6 +439,8 @@ func (r Record) Decode() (Event, error) {
 		e, err = decode[RunFinished](r.Data)
 	case KindUndone:
 		e, err = decode[Undone](r.Data)
+	case KindApplied:
+		e, err = decode[Applied](r.Data)
 	default:
 		return nil, fmt.Errorf("event %d of run %s has the unknown kind %q: use a newer agentd", r.Seq, r.Run, r.Kind)
 	}

@@ -54,6 +54,7 @@ type State struct {
 	Outcome *RunFinished `json:"outcome,omitempty"`
 	Ended   time.Time    `json:"ended,omitzero"`
 	Undone  *Undone      `json:"undone,omitempty"`
+	Applied *Applied     `json:"applied,omitempty"`
 
 	calls map[string]*ToolCall // by call id, of every task
 	turns map[string]*Turn     // in flight, by ModelAsked.Call
@@ -229,6 +230,8 @@ func (s *State) apply(e Event, r Record) {
 		s.Outcome, s.Ended = &e, r.Time
 	case Undone:
 		s.Undone = &e
+	case Applied:
+		s.Applied, s.Undone = &e, nil
 	}
 }
 

@@ -41,10 +41,11 @@ type header struct {
 	Packs   []string  `json:"packs,omitempty"`
 	Skipped []Skip    `json:"skipped,omitempty"`
 	Entries int       `json:"entries"`
+	Gone    []string  `json:"gone,omitempty"` // of a mark: paths that are no longer there
 }
 
 func (s *Snapshot) encode() ([]byte, error) {
-	head, err := json.Marshal(header{s.ID, s.Root, s.Time, s.Mode, s.Files, s.Bytes, s.mode, s.packs, s.Skipped, len(s.entries)})
+	head, err := json.Marshal(header{s.ID, s.Root, s.Time, s.Mode, s.Files, s.Bytes, s.mode, s.packs, s.Skipped, len(s.entries), s.gone})
 	if err != nil {
 		return nil, err
 	}
@@ -168,7 +169,7 @@ func decode(b []byte) (*Snapshot, error) {
 	if h.Entries < 0 || h.Entries > len(rest) {
 		return nil, errDamaged
 	}
-	s := &Snapshot{ID: h.ID, Root: h.Root, Time: h.Time, Mode: h.Mode, Files: h.Files, Bytes: h.Bytes, Skipped: h.Skipped, mode: h.Perm, packs: h.Packs}
+	s := &Snapshot{ID: h.ID, Root: h.Root, Time: h.Time, Mode: h.Mode, Files: h.Files, Bytes: h.Bytes, Skipped: h.Skipped, mode: h.Perm, packs: h.Packs, gone: h.Gone}
 	s.entries = make([]entry, 0, h.Entries)
 	c := &cursor{b: rest}
 	for range h.Entries {

@@ -32,6 +32,7 @@ type Snapshot struct {
 	store   string
 	packs   []string
 	entries []entry // sorted by path
+	gone    []string
 }
 
 // Take stores a snapshot of the folder root below the folder store, which only one process uses. Files that an earlier snapshot of the same

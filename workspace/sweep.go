@@ -16,6 +16,9 @@ func Remove(store, id string) error {
 	if !idForm.MatchString(id) {
 		return fmt.Errorf("%w: %q", ErrNotFound, id)
 	}
+	if err := removeMarks(store, id); err != nil {
+		return fmt.Errorf("remove snapshot: %w", err)
+	}
 	for _, name := range []string{id + sealed, id} {
 		if err := os.Remove(filepath.Join(store, snapDir, name)); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return fmt.Errorf("remove snapshot: %w", err)

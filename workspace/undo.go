@@ -25,12 +25,29 @@ type Report struct {
 // changed again after Seal was changed by a person: it is kept and reported. What only a person changed is left alone. Without
 // a seal everything that differs counts as the run's. A second Undo finds nothing to do.
 func (s *Snapshot) Undo(ctx context.Context, root string) (Report, error) {
-	r, err := s.undo(ctx, root)
+	after, err := s.after()
+	var r Report
+	if err == nil {
+		r, err = s.undo(ctx, root, after, "changed after the end of the run")
+	}
 	if err != nil {
 		return r, fmt.Errorf("undo in %s: %w", root, err)
 	}
 	return r, nil
 }
+
+// Restore brings the folder root from the state that from holds to the snapshot's: only what differs between the two is touched,
+// and where root holds neither it is a conflict: it is kept and reported.
+func (s *Snapshot) Restore(ctx context.Context, root string, from *Snapshot) (Report, error) {
+	r, err := s.undo(ctx, root, from, "it differs from what the run worked with")
+	if err != nil {
+		return r, fmt.Errorf("restore %s: %w", root, err)
+	}
+	return r, nil
+}
+
+// End is what Seal noted, or nil where nothing was.
+func (s *Snapshot) End() (*Snapshot, error) { return s.after() }
 
 // undoer is one undo.
 type undoer struct {
@@ -41,11 +58,8 @@ type undoer struct {
 	opened map[string]uint32 // what the run made unreadable, and its permissions then
 }
 
-func (s *Snapshot) undo(ctx context.Context, dir string) (Report, error) {
-	after, err := s.after()
-	if err != nil {
-		return Report{}, err
-	}
+// undo does the work of Undo and Restore: after is the state in which the run left the folder, nil for the one it has now.
+func (s *Snapshot) undo(ctx context.Context, dir string, after *Snapshot, conflict string) (Report, error) {
 	if info, err := os.Lstat(dir); err == nil && info.IsDir() && uint32(info.Mode().Perm())&0o700 != 0o700 {
 		if err := os.Chmod(dir, os.FileMode(s.mode&0o777)); err != nil {
 			return Report{}, err
@@ -87,7 +101,7 @@ func (s *Snapshot) undo(ctx context.Context, dir string) (Report, error) {
 		switch {
 		case same(cur, base): // put back already
 		case !same(cur, end):
-			u.keep(p.path, "changed after the end of the run")
+			u.keep(p.path, conflict)
 		default:
 			t := todo{base, cur}
 			if cur != nil && (base == nil || base.typ() != cur.typ()) {

@@ -21,7 +21,8 @@ type Engine struct {
 	OnWake    func(run journal.RunID)
 	OnContext func(ctx context.Context, run journal.RunID, step int) (api.Context, error)
 	OnDiff    func(ctx context.Context, run journal.RunID) (api.Diff, error)
-	OnUndo    func(ctx context.Context, run journal.RunID, by string) (journal.Undone, error)
+	OnUndo    func(ctx context.Context, run journal.RunID, by string, step int) (journal.Undone, error)
+	OnApply   func(ctx context.Context, run journal.RunID, by string) (journal.Applied, error)
 	OnPurge   func(ctx context.Context, run journal.RunID) error
 	OnModels  func(ctx context.Context) ([]api.ModelInfo, error)
 	OnPull    func(ctx context.Context, name string, progress func(api.PullProgress)) error
@@ -83,11 +84,19 @@ func (e *Engine) Diff(ctx context.Context, run journal.RunID) (api.Diff, error) 
 }
 
 // Undo calls OnUndo.
-func (e *Engine) Undo(ctx context.Context, run journal.RunID, by string) (journal.Undone, error) {
+func (e *Engine) Undo(ctx context.Context, run journal.RunID, by string, step int) (journal.Undone, error) {
 	if e.OnUndo != nil {
-		return e.OnUndo(ctx, run, by)
+		return e.OnUndo(ctx, run, by, step)
 	}
 	return journal.Undone{}, nil
+}
+
+// Apply calls OnApply.
+func (e *Engine) Apply(ctx context.Context, run journal.RunID, by string) (journal.Applied, error) {
+	if e.OnApply != nil {
+		return e.OnApply(ctx, run, by)
+	}
+	return journal.Applied{}, nil
 }
 
 // Purge removes an ended run.

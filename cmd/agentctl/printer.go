@@ -118,6 +118,12 @@ func (p *printer) record(r journal.Record) error {
 		return p.outcome(r.Run, e)
 	case journal.Undone:
 		p.say("undone by %s: %s restored, %d kept", line(or(e.By, "somebody"), 40), plural(len(e.Restored), "file"), len(e.Kept))
+	case journal.Applied:
+		if e.Branch != "" {
+			p.say("the work is in the branch %s", line(e.Branch, 80))
+			break
+		}
+		p.say("applied to the workspace: %s changed, %d kept", plural(len(e.Changed), "file"), len(e.Kept))
 	case journal.SnapshotMade, journal.ToolStarted: // the live line shows it
 	}
 	return nil

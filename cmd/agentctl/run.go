@@ -27,7 +27,8 @@ type runFlags struct {
 	params                  []string
 	steps, parallel         int
 	tokens, usd, wall       string
-	memory                  string
+	memory, mode            string
+	apply                   bool
 	json, detach, ephemeral bool
 	yes, plain, tui         bool
 	set                     func(flag string) bool
@@ -66,6 +67,8 @@ agentctl run -f goals/upgrade.goal.md --json --yes`,
 	fl.StringVar(&f.usd, "usd", "", "most money in US dollars, -1 for no limit")
 	fl.StringVar(&f.wall, "wall", "", "most time, for example 45m; -1s for no limit")
 	fl.StringVar(&f.memory, "memory", "", "what it does with memory: off, read, propose (what it wants kept waits for a review) or auto")
+	fl.StringVar(&f.mode, "mode", "", "where it works: direct (in the workspace, the default), copy (a copy, see agentctl apply) or worktree (a git checkout, which becomes a branch)")
+	fl.BoolVar(&f.apply, "apply", false, "with --mode copy or worktree: apply the work when the run is accepted")
 	fl.IntVar(&f.parallel, "parallel", 0, "most tasks at once")
 	fl.BoolVarP(&f.yes, "yes", "y", false, "approve what asks; never what policy denies or what is in doubt")
 	fl.BoolVarP(&f.detach, "detach", "d", false, "print the run's id and leave it to the daemon")
@@ -163,7 +166,7 @@ var providerEnv = []string{
 // request makes the request of the flags. Whatever can be wrong with them is found here, before a daemon is started.
 func (a *app) request(f runFlags, args []string) (api.StartRequest, error) {
 	req := api.StartRequest{
-		Checks: f.checks, Protect: f.protect, Net: f.net, Model: f.model, Yes: f.yes, Parallel: f.parallel, Memory: f.memory,
+		Checks: f.checks, Protect: f.protect, Net: f.net, Model: f.model, Yes: f.yes, Parallel: f.parallel, Memory: f.memory, Mode: f.mode, Apply: f.apply,
 		Attended: terminal(a.stdin) && terminal(a.stderr) && !f.json && !f.detach,
 	}
 	var err error
@@ -172,6 +175,12 @@ func (a *app) request(f runFlags, args []string) (api.StartRequest, error) {
 	}
 	if f.memory != "" && !slices.Contains([]string{"off", "read", "propose", "auto"}, f.memory) {
 		return req, invalid("use off, read, propose or auto", "--memory %.40q is none of them", f.memory)
+	}
+	if f.mode != "" && !slices.Contains([]string{"direct", "copy", "worktree"}, f.mode) {
+		return req, invalid("use direct, copy or worktree", "--mode %.40q is none of them", f.mode)
+	}
+	if f.apply && (f.mode == "" || f.mode == "direct") {
+		return req, invalid("add --mode copy or --mode worktree", "--apply: in the mode direct the work is in the workspace already")
 	}
 	if f.parallel < 0 {
 		return req, invalid("give a number from 1", "--parallel %d is negative", f.parallel)

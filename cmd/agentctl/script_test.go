@@ -179,7 +179,7 @@ func (p *player) functions(at api.Places) {
 	p.OnDiff = func(context.Context, journal.RunID) (api.Diff, error) {
 		return api.Diff{Files: []api.FileDiff{{Path: "a", Change: "changed", Patch: "--- a\n+++ a\n@@ -1 +1 @@\n-x\n+\x1b[2Jy\n"}, {Path: "pic", Change: "created", Binary: true}}}, nil
 	}
-	p.OnUndo = func(ctx context.Context, run journal.RunID, by string) (journal.Undone, error) {
+	p.OnUndo = func(ctx context.Context, run journal.RunID, by string, step int) (journal.Undone, error) {
 		return journal.Undone{By: by, Restored: []string{"a"}, Kept: []string{"b"}}, nil
 	}
 	p.OnModels = func(context.Context) ([]api.ModelInfo, error) {

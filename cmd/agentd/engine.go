@@ -55,13 +55,34 @@ func (e *engine) Start(ctx context.Context, r api.StartRequest, key string) (jou
 	case !slices.Contains(agent.MemoryModes, r.Memory):
 		return "", false, api.Errorf(api.ErrInvalid, "", "memory: %.40q is none of %s", r.Memory, strings.Join(agent.MemoryModes, ", "))
 	}
+	if err := e.mode(r, ws); err != nil {
+		return "", false, err
+	}
 	if rep := e.d.box.Report(); rep.Level < e.d.require {
 		return "", false, api.Errorf(api.ErrSandbox, rep.Fix, "commands need the sandbox level %s, this machine has %s", e.d.require, rep.Level)
 	}
 	return e.Engine.Start(ctx, agent.Request{
 		Goal: goal, Workspace: ws, Model: r.Model, Yes: r.Yes, Attended: r.Attended && !e.d.opts.ephemeral,
-		DenyAsks: e.d.opts.ephemeral && !r.Yes, Net: r.Net, Parallel: r.Parallel, Lead: workspace.Lead(ws) + workspace.Named(ws, goal.Text), Memory: r.Memory,
+		DenyAsks: e.d.opts.ephemeral && !r.Yes, Net: r.Net, Parallel: r.Parallel, Lead: workspace.Lead(ws) + workspace.Named(ws, goal.Text), Memory: r.Memory, Mode: r.Mode, Apply: r.Apply,
 	}, key)
+}
+
+// mode checks where a run is asked to work.
+func (e *engine) mode(r api.StartRequest, ws string) error {
+	switch r.Mode {
+	case "", agent.ModeDirect:
+		if r.Apply {
+			return api.Errorf(api.ErrInvalid, "use it with the mode copy or worktree", "apply: in the mode direct the work is in the workspace already")
+		}
+	case agent.ModeCopy:
+	case agent.ModeWorktree:
+		if err := workspace.IsRepository(ws); err != nil {
+			return api.Errorf(api.ErrWorkspace, "", "%v", err)
+		}
+	default:
+		return api.Errorf(api.ErrInvalid, "", "mode: %.40q is none of %s", r.Mode, strings.Join(agent.Modes, ", "))
+	}
+	return nil
 }
 
 // goalOf makes the goal of a request: text or file, with what the command line adds.
@@ -137,9 +158,18 @@ func (e *engine) Diff(ctx context.Context, run journal.RunID) (api.Diff, error) 
 }
 
 // Undo puts a run's workspace back.
-func (e *engine) Undo(ctx context.Context, run journal.RunID, by string) (journal.Undone, error) {
-	u, err := e.Engine.Undo(ctx, run, by)
+func (e *engine) Undo(ctx context.Context, run journal.RunID, by string, step int) (journal.Undone, error) {
+	u, err := e.Engine.Undo(ctx, run, by, step)
 	return u, live(err)
+}
+
+// Apply brings what a run did in its copy to its workspace.
+func (e *engine) Apply(ctx context.Context, run journal.RunID, by string) (journal.Applied, error) {
+	a, err := e.Engine.Apply(ctx, run, by)
+	if errors.Is(err, agent.ErrNotApplicable) {
+		return a, api.Errorf(api.ErrInvalid, "start it with --mode copy or --mode worktree", "%v", err)
+	}
+	return a, live(err)
 }
 
 // Purge removes an ended run.

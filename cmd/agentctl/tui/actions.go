@@ -201,7 +201,7 @@ func undoRun(m *Model) tea.Cmd {
 	run := m.current().Run
 	m.push(&confirm{"Undo run " + string(run) + "? Its workspace is put back as it was before; files that somebody edited since are kept.", func(m *Model) tea.Cmd {
 		return m.act("undo", run, func(ctx context.Context, c *api.Client) error {
-			_, err := c.Undo(ctx, run)
+			_, err := c.Undo(ctx, run, 0)
 			return err
 		})
 	}})

@@ -330,6 +330,8 @@ func noteText(ev journal.Event) string {
 		return s
 	case journal.Undone:
 		return fmt.Sprintf("undone by %s: %s restored, %d kept", by(ev.By), plural(len(ev.Restored), "file"), len(ev.Kept))
+	case journal.Applied:
+		return fmt.Sprintf("applied by %s: %s changed, %d kept %s", by(ev.By), plural(len(ev.Changed), "file"), len(ev.Kept), ev.Branch)
 	}
 	return string(ev.Kind())
 }
