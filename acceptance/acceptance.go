@@ -2,6 +2,7 @@
 package acceptance
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -34,8 +35,10 @@ type Result struct {
 	Output string // the end of what it printed, at most OutputTail bytes
 	Text   string // more of it, for conditions: head and tail, at most outputText bytes
 	Note   string // what a person should know about how it was measured
+	Status int    // of an answer over HTTP
 	Read   Reading
-	Unread string // why the probe's parser could not read its output, or ""
+	Parsed bool   // Read is what the output says
+	Unread string // why the probe's parser could not read its output, or there is none to read
 	Took   time.Duration
 	Level  sandbox.Level
 }
@@ -118,11 +121,15 @@ func (m *Measurer) probe(ctx context.Context, base sandbox.Policy, p goals.Probe
 	out := &ends{keep: outputText / 2}
 	whole := &capped{most: maxParsed}
 	var sink io.Writer = out
-	if p.Parse != "" {
+	if p.Parse != "" || p.HTTP.URL != "" {
 		sink = io.MultiWriter(out, whole)
 	}
+	argv, err := argvOf(p, pol.Limits.Wall)
+	if err != nil {
+		return r, err
+	}
 	start := time.Now()
-	res, err := m.Box.Run(ctx, pol, sandbox.Command{Argv: []string{"bash", "-c", p.Cmd}, Stdout: sink})
+	res, err := m.Box.Run(ctx, pol, sandbox.Command{Argv: argv, Stdout: sink})
 	if ctx.Err() != nil {
 		return r, context.Cause(ctx)
 	}
@@ -130,31 +137,53 @@ func (m *Measurer) probe(ctx context.Context, base sandbox.Policy, p goals.Probe
 		return r, err
 	}
 	r = Result{
-		Name: p.Name, Cmd: p.Cmd, Exit: res.Exit, Signal: res.Signal, Killed: killed(res), Note: note,
+		Name: p.Name, Cmd: Command(p), Exit: res.Exit, Signal: res.Signal, Killed: killed(res), Note: note,
 		Output: out.tail(OutputTail), Text: out.text(), Took: time.Since(start), Level: res.Level,
 	}
 	if r.Exit == 0 && !r.OK() {
 		r.Exit = 137
 	}
-	switch {
-	case p.Parse == "":
-	case r.Killed != "" || r.Signal != "":
-		r.Unread = "it was cut off, so its output is not whole"
-	case whole.over:
-		r.Unread = fmt.Sprintf("it printed more than %d MiB: write less, or a summary", maxParsed>>20)
-	default:
-		if reading, err := Read(p.Parse, whole.buf); err != nil {
-			r.Unread = err.Error()
-		} else {
-			r.Read = reading
-		}
-	}
+	r.read(p, whole)
 	if r.Note == "" {
 		r.Note = r.Unread
 	} else if r.Unread != "" {
 		r.Note += "; " + r.Unread
 	}
 	return r, nil
+}
+
+// read parses what the probe gave.
+func (r *Result) read(p goals.Probe, whole *capped) {
+	body := whole.buf
+	if p.HTTP.URL != "" && r.Exit == 0 {
+		var err error
+		if r.Status, body, err = answer(p, whole.buf); err != nil {
+			r.Exit, r.Unread = 1, err.Error()
+			return
+		}
+		out := &ends{keep: outputText / 2}
+		out.Write(body)
+		r.Output, r.Text = out.tail(OutputTail), out.text()
+	}
+	switch {
+	case p.HTTP.URL != "" && r.Exit != 0:
+		r.Unread = "nothing answered"
+	case p.Parse == "":
+		r.Parsed = true
+	case r.Killed != "" || r.Signal != "":
+		r.Unread = "it was cut off, so its output is not whole"
+	case whole.over:
+		r.Unread = fmt.Sprintf("it printed more than %d MiB: write less, or a summary", maxParsed>>20)
+	case p.Cmd == "" && r.Exit != 0:
+		r.Unread = "there is nothing to read"
+	default:
+		reading, err := Read(p, body)
+		if err != nil {
+			r.Unread = err.Error()
+			return
+		}
+		r.Read, r.Parsed = reading, true
+	}
 }
 
 // policy narrows the run's policy to a probe's.
@@ -204,26 +233,31 @@ type Verdict struct {
 	OK      bool              // there is a condition, and all hold
 	Require map[string]bool   // each condition, and whether it holds
 	Reasons map[string]string // of conditions that could not be evaluated, which counts as unmet
+	Left    map[string]string // conditions that were left out, as an optional probe of theirs could not be measured, and why
 }
 
-// Decide evaluates conditions over results. An error means that a condition isn't valid for these probes.
-func Decide(require []string, results []Result) (Verdict, error) {
-	names := make([]string, len(results))
-	seen := make(map[string]policy.ProbeResult, len(results))
-	for i, r := range results {
-		names[i] = r.Name
-		seen[r.Name] = policy.ProbeResult{
-			Exit: r.Exit, OK: r.OK(), Output: r.Text, Value: r.Read.Value, HasValue: r.Read.HasValue,
-			Passed: r.Read.Passed, Failed: r.Read.Failed, Skipped: r.Read.Skipped, HasTests: r.Read.HasTests,
-		}
+// Decide evaluates the goal's conditions over facts; Results of the facts are made of results. Proposed are probes that a planner added. An error means
+// that a condition isn't valid for these probes.
+func Decide(g goals.Goal, require []string, results []Result, facts policy.Facts, proposed ...goals.Probe) (Verdict, error) {
+	lang, err := g.Language(proposed...)
+	if err != nil {
+		return Verdict{}, fmt.Errorf("conditions: %w", err)
 	}
-	v := Verdict{OK: len(require) > 0, Require: map[string]bool{}, Reasons: map[string]string{}}
+	facts.Results = Facts(results)
+	if facts.Params == nil {
+		facts.Params = g.Values
+	}
+	v := Verdict{OK: true, Require: map[string]bool{}, Reasons: map[string]string{}, Left: map[string]string{}}
 	for _, src := range require {
-		c, err := policy.CompileRequire(src, names)
+		c, err := lang.Require(src)
 		if err != nil {
 			return Verdict{}, fmt.Errorf("condition %q: %w", src, err)
 		}
-		ok, err := c.Eval(seen)
+		if name, why := unmeasured(g, c.Uses(), results); name != "" {
+			v.Left[src] = fmt.Sprintf("the optional probe %s could not be measured: %s", name, why)
+			continue
+		}
+		ok, err := c.Eval(facts)
 		if err != nil {
 			ok = false
 			v.Reasons[src] = err.Error() + unread(c.Uses(), results)
@@ -231,7 +265,39 @@ func Decide(require []string, results []Result) (Verdict, error) {
 		v.Require[src] = ok
 		v.OK = v.OK && ok
 	}
+	v.OK = v.OK && len(v.Require) > 0
 	return v, nil
+}
+
+// unmeasured names an optional probe that could not be measured: its program is missing, nothing answered, or its output can't be read.
+func unmeasured(g goals.Goal, uses []string, results []Result) (name, why string) {
+	for _, p := range g.Probes {
+		if !p.Optional || !slices.Contains(uses, p.Name) {
+			continue
+		}
+		for _, r := range results {
+			switch {
+			case r.Name != p.Name || r.Parsed && r.Exit != 127 && r.Killed == "" && r.Signal == "":
+			case r.Unread != "":
+				return p.Name, r.Unread
+			default:
+				return p.Name, cmp.Or(r.Killed, r.Signal, fmt.Sprintf("it ended with %d", r.Exit))
+			}
+		}
+	}
+	return "", ""
+}
+
+// Facts are results as conditions see them.
+func Facts(results []Result) map[string]policy.ProbeResult {
+	seen := make(map[string]policy.ProbeResult, len(results))
+	for _, r := range results {
+		p := r.Read.facts()
+		p.Exit, p.OK, p.Output, p.Status = r.Exit, r.OK(), r.Text, r.Status
+		p.Read = r.Parsed
+		seen[r.Name] = p
+	}
+	return seen
 }
 
 // unread says why the probes that a condition uses gave no reading.

@@ -13,6 +13,7 @@ import (
 
 	"agentd/acceptance"
 	"agentd/goals"
+	"agentd/policy"
 	"agentd/sandbox"
 	"agentd/workspace"
 
@@ -186,10 +187,11 @@ func TestSweep(t *testing.T) {
 
 func TestDecide(t *testing.T) {
 	results := []acceptance.Result{
-		{Name: "build", Text: "built 3 files\n"},
+		{Name: "build", Text: "built 3 files\n", Parsed: true},
 		{Name: "tests", Exit: 1},
 		{Name: "slow", Exit: 137, Killed: "wall, 5m"},
 	}
+	g := goals.Goal{Probes: []goals.Probe{{Name: "build"}, {Name: "tests", Parse: goals.ParseGoTest}, {Name: "slow"}}}
 	for _, tt := range []struct {
 		name    string
 		require []string
@@ -202,10 +204,10 @@ func TestDecide(t *testing.T) {
 		{"killed", []string{"slow.exit == 0"}, acceptance.Verdict{Require: map[string]bool{"slow.exit == 0": false}}},
 		{"can't be evaluated", []string{"build.ok", "tests.failed == 0"}, acceptance.Verdict{
 			Require: map[string]bool{"build.ok": true, "tests.failed == 0": false},
-			Reasons: map[string]string{"tests.failed == 0": `tests.failed == 0: probe "tests" gave no test counts`}}},
+			Reasons: map[string]string{"tests.failed == 0": `tests.failed == 0: probe "tests" gave nothing that its parser can read`}}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got, err := acceptance.Decide(tt.require, results)
+			got, err := acceptance.Decide(g, tt.require, results, policy.Facts{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -215,12 +217,13 @@ func TestDecide(t *testing.T) {
 			if tt.want.Reasons == nil {
 				tt.want.Reasons = map[string]string{}
 			}
+			tt.want.Left = map[string]string{}
 			if diff := cmp.Diff(tt.want, got); diff != "" {
 				t.Errorf("verdict differs (-want +got):\n%s", diff)
 			}
 		})
 	}
-	if _, err := acceptance.Decide([]string{"lint.ok"}, results); err == nil || !strings.Contains(err.Error(), `unknown name "lint"`) {
+	if _, err := acceptance.Decide(g, []string{"lint.ok"}, results, policy.Facts{}); err == nil || !strings.Contains(err.Error(), `unknown name "lint"`) {
 		t.Errorf("unknown probe: %v", err)
 	}
 }

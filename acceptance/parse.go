@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"agentd/goals"
+	"agentd/policy"
 )
 
 // maxParsed bounds the output that a parser reads. What is longer is not read at all: half a report proves nothing.
@@ -21,22 +22,32 @@ const maxParsed = 16 << 20
 
 // Reading is what a parser read from a probe's output.
 type Reading struct {
-	Value                   float64
-	HasValue                bool
-	Passed, Failed, Skipped int
-	HasTests                bool
+	Value                   float64         `json:"value,omitempty"`
+	Passed, Failed, Skipped int             `json:",omitempty"`
+	Rows                    int             `json:",omitempty"`
+	Columns                 []string        `json:",omitempty"`
+	Count                   int             `json:",omitempty"`
+	Text                    string          `json:",omitempty"`
+	JSON                    json.RawMessage `json:",omitempty"`
+}
+
+// facts are a reading as conditions see it.
+func (r Reading) facts() policy.ProbeResult {
+	return policy.ProbeResult{
+		Value: r.Value, Passed: r.Passed, Failed: r.Failed, Skipped: r.Skipped, Rows: r.Rows, Columns: r.Columns, Count: r.Count, Text: r.Text, JSON: r.JSON,
+	}
 }
 
 // Read parses a probe's output, which is whatever the agent's code printed. An output that is not what the parser reads is an error, so that it
 // can't pass for a number or for no failures.
-func Read(p goals.Parser, out []byte) (Reading, error) {
+func Read(p goals.Probe, out []byte) (Reading, error) {
 	var r Reading
 	var err error
-	switch p {
+	switch p.Parse {
 	case "":
 		return r, nil
 	case goals.ParseInt, goals.ParseFloat:
-		r.Value, err = number(p, out)
+		r.Value, err = number(p.Parse, out)
 	case goals.ParseCoverage:
 		r.Value, err = coverage(out)
 	case goals.ParseGoTest:
@@ -49,13 +60,18 @@ func Read(p goals.Parser, out []byte) (Reading, error) {
 		err = r.junit(out)
 	case goals.ParseCargo:
 		err = r.cargo(out)
+	case goals.ParseJSON:
+		err = r.json(p.Schema, out)
+	case goals.ParseCSV:
+		err = r.csv(out)
+	case goals.ParseRegexp:
+		err = r.regexp(p.Pattern, out)
 	default:
 		err = errors.New("unknown parser")
 	}
 	if err != nil {
-		return Reading{}, fmt.Errorf("parse as %s: %w", p, err)
+		return Reading{}, fmt.Errorf("parse as %s: %w", p.Parse, err)
 	}
-	r.HasValue, r.HasTests = p.Number(), p.Counts()
 	return r, nil
 }
 

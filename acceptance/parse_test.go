@@ -1,24 +1,29 @@
 package acceptance_test
 
 import (
+	"encoding/json"
+	"fmt"
 	"math"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"agentd/acceptance"
 	"agentd/goals"
+	"agentd/policy"
 	"agentd/sandbox"
 
 	"github.com/google/go-cmp/cmp"
 )
 
 func TestRead(t *testing.T) {
-	value := func(v float64) acceptance.Reading { return acceptance.Reading{Value: v, HasValue: true} }
+	value := func(v float64) acceptance.Reading { return acceptance.Reading{Value: v} }
 	tests := func(passed, failed, skipped int) acceptance.Reading {
-		return acceptance.Reading{Passed: passed, Failed: failed, Skipped: skipped, HasTests: true}
+		return acceptance.Reading{Passed: passed, Failed: failed, Skipped: skipped}
 	}
 	for _, tt := range []struct {
 		name string
@@ -76,7 +81,7 @@ func TestRead(t *testing.T) {
 		{"unknown", "nose", "", acceptance.Reading{}, "unknown parser"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got, err := acceptance.Read(tt.p, []byte(tt.out))
+			got, err := acceptance.Read(goals.Probe{Parse: tt.p}, []byte(tt.out))
 			if tt.err == "" != (err == nil) || err != nil && !strings.Contains(err.Error(), tt.err) {
 				t.Fatalf("error is %v, want %q", err, tt.err)
 			}
@@ -104,24 +109,25 @@ func TestReadRealGoTest(t *testing.T) {
 	if err == nil {
 		t.Fatal("go test passes")
 	}
-	got, err := acceptance.Read(goals.ParseGoTest, out)
-	want := acceptance.Reading{Passed: 2, Failed: 1, Skipped: 1, HasTests: true}
-	if err != nil || got != want {
+	got, err := acceptance.Read(goals.Probe{Parse: goals.ParseGoTest}, out)
+	want := acceptance.Reading{Passed: 2, Failed: 1, Skipped: 1}
+	if err != nil || !cmp.Equal(got, want) {
 		t.Errorf("got %+v, %v; want %+v\n%s", got, err, want, out)
 	}
 }
 
 func TestMeasureWithParser(t *testing.T) {
 	m := &acceptance.Measurer{Box: &unboxed{}, Scratch: t.TempDir()}
-	got, err := m.Measure(t.Context(), sandbox.Policy{Workspace: workdir(t)}, []goals.Probe{
+	probes := []goals.Probe{
 		{Name: "lines", Cmd: "wc -l < in.txt", Parse: goals.ParseInt},
 		{Name: "words", Cmd: "echo many", Parse: goals.ParseInt},
 		{Name: "flood", Cmd: "head -c 17000000 /dev/zero", Parse: goals.ParseInt},
-	})
+	}
+	got, err := m.Measure(t.Context(), sandbox.Policy{Workspace: workdir(t)}, probes)
 	if err != nil {
 		t.Fatal(err)
 	}
-	v, err := acceptance.Decide([]string{"lines.value == 1", "words.value == 1", "flood.value == 0"}, got)
+	v, err := acceptance.Decide(goals.Goal{Probes: probes}, []string{"lines.value == 1", "words.value == 1", "flood.value == 0"}, got, policy.Facts{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -142,16 +148,19 @@ func FuzzRead(f *testing.F) {
 	f.Add("<testsuite><testcase><failure/></testcase></testsuite>")
 	f.Add("=== 1 failed, 2 passed in 0.12s ===")
 	f.Add("test result: ok. 4 passed; 0 failed; 0 ignored;")
+	f.Add(`{"total": 3}`)
+	f.Add("name,price\nx,1\n\"y\",2\n")
+	f.Add("a12 a3")
 	f.Add("LF:10\nLH:9\n")
 	f.Fuzz(func(t *testing.T, out string) {
 		for _, p := range goals.Parsers() {
-			r, err := acceptance.Read(p, []byte(out))
+			r, err := acceptance.Read(goals.Probe{Parse: p, Pattern: `a(\d+)`, Schema: json.RawMessage(`{"type":"object"}`)}, []byte(out))
 			switch {
 			case err != nil:
-				if r != (acceptance.Reading{}) {
+				if !cmp.Equal(r, acceptance.Reading{}) {
 					t.Errorf("%s: an error and %+v", p, r)
 				}
-			case r.HasTests != p.Counts() || r.HasValue != p.Number():
+			case (r.JSON != nil) != (p == goals.ParseJSON) || (r.Columns != nil) != (p == goals.ParseCSV):
 				t.Errorf("%s gives %+v", p, r)
 			case r.Passed < 0 || r.Failed < 0 || r.Skipped < 0 || math.IsNaN(r.Value) || math.IsInf(r.Value, 0):
 				t.Errorf("%s: %+v is no reading", p, r)
@@ -160,4 +169,94 @@ func FuzzRead(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestReadFormats(t *testing.T) {
+	schema := json.RawMessage(`{"type":"object","required":["total"],"properties":{"total":{"type":"integer"}}}`)
+	for _, tt := range []struct {
+		name  string
+		probe goals.Probe
+		out   string
+		want  acceptance.Reading
+		err   string
+	}{
+		{"json", goals.Probe{Parse: goals.ParseJSON, Schema: schema}, " {\"total\": 3}\n", acceptance.Reading{JSON: json.RawMessage(`{"total": 3}`)}, ""},
+		{"json without schema", goals.Probe{Parse: goals.ParseJSON}, "[1]", acceptance.Reading{JSON: json.RawMessage("[1]")}, ""},
+		{"wrong type", goals.Probe{Parse: goals.ParseJSON, Schema: schema}, `{"total": "3"}`, acceptance.Reading{}, "does not match the schema"},
+		{"missing", goals.Probe{Parse: goals.ParseJSON, Schema: schema}, `{}`, acceptance.Reading{}, "total"},
+		{"two values", goals.Probe{Parse: goals.ParseJSON}, "1 2", acceptance.Reading{}, "not one JSON value"},
+		{"no json", goals.Probe{Parse: goals.ParseJSON}, "", acceptance.Reading{}, "not one JSON value"},
+		{"csv", goals.Probe{Parse: goals.ParseCSV}, "\ufeffname, price\n\"a,b\",1\nc,2\n", acceptance.Reading{Rows: 2, Columns: []string{"name", "price"}}, ""},
+		{"csv with a short row", goals.Probe{Parse: goals.ParseCSV}, "a,b\n1\n", acceptance.Reading{}, "wrong number of fields"},
+		{"no csv", goals.Probe{Parse: goals.ParseCSV}, "", acceptance.Reading{}, "no header"},
+		{"regexp", goals.Probe{Parse: goals.ParseRegexp, Pattern: `took (\d+) ms`}, "took 17 ms\ntook 9 ms", acceptance.Reading{Count: 2, Text: "17", Value: 17}, ""},
+		{"regexp without group", goals.Probe{Parse: goals.ParseRegexp, Pattern: `v\d`}, "v1", acceptance.Reading{Count: 1, Text: "v1"}, ""},
+		{"no match", goals.Probe{Parse: goals.ParseRegexp, Pattern: `x`}, "", acceptance.Reading{}, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got, err := acceptance.Read(tt.probe, []byte(tt.out))
+			if tt.err == "" != (err == nil) || err != nil && !strings.Contains(err.Error(), tt.err) {
+				t.Fatalf("error is %v, want %q", err, tt.err)
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("reading differs (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// A server is started and asked by one shell, which needs no HTTP client. What the server does after it answered is nobody's business.
+func TestMeasureHTTPAndFiles(t *testing.T) {
+	if _, err := exec.LookPath("python3"); err != nil {
+		t.Skip("no python3, which serves here")
+	}
+	port := freePort(t)
+	serve := func(code int, body string) string {
+		return fmt.Sprintf(`sleep 0.3; exec timeout 20 python3 -c '
+import http.server
+class H(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        b = self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(%d); self.end_headers(); self.wfile.write(b"%s" + b)
+http.server.HTTPServer(("127.0.0.1", %d), H).handle_request()'`, code, body, port)
+	}
+	url := fmt.Sprintf("http://127.0.0.1:%d/x", port)
+	post := goals.Request{URL: url, Method: "POST", Body: "7"}
+	probes := []goals.Probe{
+		{Name: "page", Start: serve(200, "4"), HTTP: post, Parse: goals.ParseInt, Timeout: 20 * time.Second},
+		{Name: "error", Start: serve(500, "no "), HTTP: post, Timeout: 20 * time.Second},
+		{Name: "dead", Start: "echo broken; exit 3", HTTP: goals.Request{URL: url}, Timeout: 20 * time.Second},
+		{Name: "silent", HTTP: goals.Request{URL: url}, Timeout: 3 * time.Second, Optional: true},
+		{Name: "file", Path: "in.txt"},
+		{Name: "absent", Path: "none.json", Parse: goals.ParseJSON, Optional: true},
+	}
+	m := &acceptance.Measurer{Box: &unboxed{}, Scratch: t.TempDir()}
+	got, err := m.Measure(t.Context(), sandbox.Policy{Workspace: workdir(t)}, probes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(got[2].Output, "the server ended before it answered\nbroken") || !strings.Contains(got[3].Output, "nothing answered") {
+		t.Errorf("dead: %q, silent: %q", got[2].Output, got[3].Output)
+	}
+	require := []string{
+		"page.status == 200 && page.value == 47", "error.exit == 0 && error.status == 500 && error.output == 'no 7'", "dead.exit == 1 && dead.status == 0",
+		"silent.status == 200", "file.output contains 'hello'", "hasAt(absent.json, 'x')",
+	}
+	v, err := acceptance.Decide(goals.Goal{Probes: probes}, require, got, policy.Facts{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !v.OK || len(v.Require) != 4 || len(v.Left) != 2 || v.Left["silent.status == 200"] == "" {
+		t.Errorf("verdict %+v\n%+v", v, got)
+	}
+}
+
+func freePort(t *testing.T) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
 }

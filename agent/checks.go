@@ -2,13 +2,17 @@ package agent
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"agentd/acceptance"
 	"agentd/goals"
 	"agentd/journal"
+	"agentd/policy"
 	"agentd/workspace"
 )
 
@@ -91,24 +95,127 @@ func (d *driver) judgeWork(ctx context.Context) (e *journal.CheckFinished, self 
 			require = append(require, p.Name+".exit == 0")
 		}
 	}
+	facts, err := d.facts(ctx)
+	if err != nil {
+		return nil, false, err
+	}
 	results, err := d.measure(ctx, probes)
 	if err != nil {
 		return nil, false, fmt.Errorf("measure criteria: %w", err)
 	}
-	v, err := acceptance.Decide(require, results)
+	var proposed []goals.Probe
+	if self {
+		proposed = probes
+	}
+	v, err := acceptance.Decide(d.start.Goal, require, results, facts, proposed...)
 	if err != nil {
 		return nil, false, fmt.Errorf("decide acceptance: %w", err)
 	}
 	for cond, why := range v.Reasons {
 		d.log.Info("condition can't be evaluated", "run", d.run, "condition", cond, "reason", why)
 	}
-	return &journal.CheckFinished{Phase: "final", Checks: journaled(results), Require: v.Require, OK: v.OK, Revision: rev}, self, nil
+	maps.Copy(v.Reasons, v.Left)
+	return &journal.CheckFinished{Phase: "final", Checks: journaled(results), Require: v.Require, Reasons: v.Reasons, OK: v.OK, Revision: rev}, self, nil
+}
+
+// facts are what conditions of acceptance know beside the results: how the same probes came out before the run, what changed since, and what it
+// has used.
+func (d *driver) facts(ctx context.Context) (policy.Facts, error) {
+	var f policy.Facts
+	err := d.led.view(ctx, func(s *journal.State) {
+		if s.Base != nil {
+			f.Base = acceptance.Facts(measured(s.Base.Checks))
+		}
+		f.Progress = progress(s)
+	})
+	if err == nil && d.start.Goal.Reads("diff") {
+		f.Diff, err = d.diff(ctx)
+	}
+	return f, err
+}
+
+// progress is how far a run has come, as conditions see it.
+func progress(s *journal.State) *policy.Progress {
+	p := &policy.Progress{
+		Cost: s.Spent.USD, Tokens: int(s.Spent.Tokens), Steps: s.Spent.Steps, Minutes: s.Spent.Active.Minutes(),
+		Plan: policy.PlanProgress{Tasks: len(s.Tasks), Revision: s.Plan.Revision},
+	}
+	for _, t := range s.Tasks {
+		switch t.Status {
+		case journal.TaskDone:
+			p.Plan.Done++
+		case journal.TaskFailed:
+			p.Plan.Failed++
+		}
+	}
+	return p
+}
+
+// diff is what changed in the workspace since the run began, nil where that can't be known.
+func (d *driver) diff(ctx context.Context) (*policy.Diff, error) {
+	changes, err := d.compare(ctx)
+	if err != nil {
+		d.log.Warn("changes not listed", "run", d.run, "err", err)
+		return nil, ctx.Err() // a condition that reads it does not hold, and says why
+	}
+	out := &policy.Diff{}
+	for _, c := range changes {
+		out.Files = append(out.Files, c.Path)
+		switch c.Kind {
+		case workspace.Created:
+			out.Created = append(out.Created, c.Path)
+		case workspace.Deleted:
+			out.Deleted = append(out.Deleted, c.Path)
+		case workspace.Renamed:
+			out.Renamed = append(out.Renamed, c.Path)
+			out.Files = append(out.Files, c.From) // it is gone from there
+		default:
+			out.Changed = append(out.Changed, c.Path)
+		}
+		out.Added += max(0, c.Added)
+		out.Removed += max(0, c.Removed)
+	}
+	slices.Sort(out.Files)
+	out.Files = slices.Compact(out.Files)
+	out.Lines = out.Added + out.Removed
+	return out, nil
+}
+
+// baseline measures, before anything else happens, the probes whose results before the run a condition reads.
+func (d *driver) baseline(ctx context.Context) error {
+	results, err := d.measure(ctx, d.start.Goal.BaseProbes())
+	if err != nil {
+		return fmt.Errorf("measure before the run: %w", err)
+	}
+	return d.led.do(ctx, func(t *tx) error {
+		t.add(journal.CheckFinished{Phase: "base", Checks: journaled(results), OK: true})
+		return nil
+	})
 }
 
 // measure runs probes when no box of the run is alive.
 func (d *driver) measure(ctx context.Context, probes []goals.Probe) ([]acceptance.Result, error) {
 	d.discardBoxes()
-	return d.cfg.Measure(ctx, d.boxPolicy(), probes)
+	pol := d.boxPolicy()
+	for name, value := range d.start.Goal.Values {
+		if pol.Env == nil {
+			pol.Env = map[string]string{}
+		}
+		pol.Env[goals.EnvParam(name)] = value
+	}
+	return d.cfg.Measure(ctx, pol, probes)
+}
+
+// measured is a journaled measurement as acceptance knows it.
+func measured(checks []journal.Check) []acceptance.Result {
+	out := make([]acceptance.Result, len(checks))
+	for i, c := range checks {
+		out[i] = acceptance.Result{Name: c.Name, Exit: c.Exit, Killed: c.Killed, Text: c.Output, Output: c.Output, Status: c.Status, Parsed: c.Parsed}
+		if c.Reading != nil && json.Unmarshal(c.Reading, &out[i].Read) != nil {
+			out[i].Parsed = false
+		}
+	}
+	return out
 }
 
 // journaled is a measurement as the journal keeps it.
@@ -121,6 +228,10 @@ func journaled(results []acceptance.Result) []journal.Check {
 		}
 		out[i] = journal.Check{
 			Name: r.Name, Cmd: r.Cmd, Exit: r.Exit, OK: r.OK(), Killed: killed, Output: valid(r.Output), Note: r.Note, Ms: r.Took.Milliseconds(),
+			Status: r.Status, Parsed: r.Parsed,
+		}
+		if reading, err := json.Marshal(r.Read); err == nil && len(reading) > len("{}") {
+			out[i].Reading = reading
 		}
 	}
 	return out

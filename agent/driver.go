@@ -213,6 +213,8 @@ func (d *driver) next(s *journal.State) func(context.Context) error {
 	switch {
 	case s.Outcome != nil:
 		return nil
+	case s.Base == nil && len(d.start.Goal.BaseProbes()) > 0:
+		return d.baseline
 	case len(s.Plans) == 0:
 		return func(ctx context.Context) error { return d.plan(ctx, "start", nil) }
 	}

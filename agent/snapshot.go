@@ -50,29 +50,37 @@ func (d *driver) snapshotted(ctx context.Context) error {
 
 // changes seals the snapshot and returns what the run changed.
 func (d *driver) changes(ctx context.Context) []workspace.Change {
+	diff, err := d.compare(ctx)
+	if err != nil {
+		d.log.Warn("changes not listed", "run", d.run, "err", err)
+	}
+	return diff
+}
+
+// compare lists what changed in the workspace since the run's snapshot.
+func (d *driver) compare(ctx context.Context) ([]workspace.Change, error) {
 	var id string
 	if err := d.led.view(ctx, func(s *journal.State) {
 		if s.Snapshot != nil {
 			id = s.Snapshot.ID
 		}
-	}); err != nil || id == "" {
-		return nil
+	}); err != nil {
+		return nil, err
+	}
+	if id == "" {
+		return nil, nil // nothing could be written
 	}
 	d.discardBoxes()
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	s, err := workspace.Load(d.cfg.Snaps, id)
-	if err == nil {
-		err = s.Seal(ctx, d.ws)
-	}
-	var diff []workspace.Change
-	if err == nil {
-		diff, err = s.Diff(ctx, d.ws)
-	}
 	if err != nil {
-		d.log.Warn("changes not listed", "run", d.run, "err", err)
+		return nil, err
 	}
-	return diff
+	if err := s.Seal(ctx, d.ws); err != nil {
+		return nil, err
+	}
+	return s.Diff(ctx, d.ws)
 }
 
 // named lists changed paths, and which of them look like tests, up to a bound each.

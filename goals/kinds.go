@@ -2,7 +2,6 @@ package goals
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math"
 	"net/netip"
@@ -285,20 +284,4 @@ func checkParser(s string) error {
 		known = append(known, string(p))
 	}
 	return fmt.Errorf("unknown parser %q%s", s, didYouMean(s, known))
-}
-
-// checkSchema accepts a JSON Schema: an object, or a truth value.
-func checkSchema(raw json.RawMessage) error {
-	if len(raw) > maxSchema {
-		return fmt.Errorf("the schema has %d bytes, more than %d", len(raw), maxSchema)
-	}
-	var v any
-	if err := json.Unmarshal(raw, &v); err != nil {
-		return fmt.Errorf("this is no JSON: %w", err)
-	}
-	switch v.(type) {
-	case map[string]any, bool:
-		return nil
-	}
-	return errors.New("a JSON Schema is a mapping, as in {type: object, required: [total]}")
 }

@@ -30,29 +30,11 @@ var unwired = []struct {
 	{"policy", func(g Goal) bool { return len(g.Policy) > 0 }},
 	{"unattended", func(g Goal) bool { return g.Unattended != "" }},
 	{"plan", func(g Goal) bool { return g.Plan.MaxTasks > 0 || len(g.Plan.Tasks) > 0 }},
-	{"accept.probes.*.file", anyProbe(func(p Probe) bool { return p.Path != "" })},
-	{"accept.probes.*.http", anyProbe(func(p Probe) bool { return p.HTTP.URL != "" })},
-	{"accept.probes.*.optional", anyProbe(func(p Probe) bool { return p.Optional })},
-	{"accept.probes.*.parse: json", anyProbe(func(p Probe) bool { return p.Parse == ParseJSON })},
-	{"accept.probes.*.parse: csv", anyProbe(func(p Probe) bool { return p.Parse == ParseCSV })},
-	{"accept.probes.*.parse: regexp", anyProbe(func(p Probe) bool { return p.Parse == ParseRegexp })},
 	{"accept.judge", func(g Goal) bool { return g.Judge != Judge{} }},
 	{"accept.on_fail", func(g Goal) bool { return g.OnFail != OnFail{} }},
 	{"stop_when", func(g Goal) bool { return len(g.StopWhen) > 0 }},
 	{"result.schema", func(g Goal) bool { return g.Result.Schema != nil }},
 	{"triggers", func(g Goal) bool { return len(g.Triggers) > 0 }},
-}
-
-// anyProbe reports of a goal whether one of its probes is such.
-func anyProbe(such func(Probe) bool) func(Goal) bool {
-	return func(g Goal) bool {
-		for _, p := range g.Probes {
-			if such(p) {
-				return true
-			}
-		}
-		return false
-	}
 }
 
 // Unwired are the keys that the goal uses and this version can't honour yet.

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"net/netip"
+	"net/url"
 	"reflect"
 	"regexp"
 	"slices"
@@ -57,7 +59,7 @@ func (g Goal) faults(whole bool) []fault {
 	g.checkTools(add)
 	g.checkTriggers(add)
 	if len(fs) == 0 {
-		g.checkRequire(add)
+		g.checkConditions(add)
 	}
 	return fs
 }
@@ -66,7 +68,7 @@ var probeName = regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9_]{0,39}$`)
 
 // reserved are the names that conditions know already or will know.
 var reserved = []string{
-	"accepted", "all", "and", "any", "args", "base", "cmds", "contains", "cost", "count", "diff", "effect", "egress", "else", "endsWith",
+	"accepted", "boolAt", "glob", "hasAt", "minutes", "numberAt", "sizeAt", "textAt", "all", "and", "any", "args", "base", "cmds", "contains", "cost", "count", "diff", "effect", "egress", "else", "endsWith",
 	"false", "filter", "if", "in", "keys", "len", "let", "lower", "map", "matches", "nil", "none", "not", "one", "or", "params", "plan", "scope",
 	"stall", "startsWith", "steps", "sum", "tainted", "task", "tasks", "tokens", "tool", "trim", "true", "upper", "values", "within",
 }
@@ -90,6 +92,8 @@ func checkProbe(p Probe) (key string, err error) {
 		return "", fmt.Errorf("probe %q measures more than one thing: give one of cmd, file and http", p.Name)
 	case p.Start != "" && p.HTTP.URL == "":
 		return "start", errors.New("start runs a server for http: give http too")
+	case p.HTTP.URL != "" && !loopback(p.HTTP.URL):
+		return "http.url", errors.New("a probe asks in its own box, over plain http: write http://127.0.0.1:PORT/path")
 	case p.HTTP.Body != "" && p.HTTP.Method == "" || p.HTTP.Type != "" && p.HTTP.Body == "":
 		return "http", errors.New("body needs a method such as POST, and type a body")
 	case p.Timeout < 0 || p.Timeout > 24*time.Hour || p.Timeout > 0 && p.Timeout < time.Second:
@@ -100,6 +104,16 @@ func checkProbe(p Probe) (key string, err error) {
 		return "schema", errors.New("a schema needs parse: json")
 	}
 	return "", nil
+}
+
+// loopback reports whether a URL is one that a probe's box can ask.
+func loopback(s string) bool {
+	u, err := url.Parse(s)
+	if err != nil || u.Scheme != "http" {
+		return false
+	}
+	addr, err := netip.ParseAddr(u.Hostname())
+	return u.Hostname() == "localhost" || err == nil && addr.IsLoopback()
 }
 
 func (g Goal) checkProbes(add func(fault)) {
@@ -115,26 +129,6 @@ func (g Goal) checkProbes(add func(fault)) {
 			add(fault{path, fmt.Errorf("two probes are named %q", p.Name)})
 		}
 		seen[p.Name] = true
-	}
-}
-
-func (g Goal) checkRequire(add func(fault)) {
-	used := map[string]bool{}
-	well := true
-	for i, cond := range g.Require {
-		names, err := checkCondition(cond, g.Probes)
-		if err != nil {
-			add(fault{fmt.Sprintf("accept.require[%d]", i), err})
-			well = false
-		}
-		for _, n := range names {
-			used[n] = true
-		}
-	}
-	for _, p := range g.Probes {
-		if !used[p.Name] && well {
-			add(fault{"accept.probes." + p.Name, fmt.Errorf("no condition uses the probe %q: add '%s.exit == 0' to accept.require, or remove it", p.Name, p.Name)})
-		}
 	}
 }
 

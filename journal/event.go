@@ -274,15 +274,22 @@ type Check struct {
 	Vacuous bool   `json:"vacuous,omitempty"`
 	Note    string `json:"note,omitempty"` // about how it was measured
 	Ms      int64  `json:"ms"`
+
+	Status  int             `json:"status,omitempty"`  // of an answer over HTTP
+	Parsed  bool            `json:"parsed,omitempty"`  // Reading is what the output says
+	Reading json.RawMessage `json:"reading,omitempty"` // what its parser read, as acceptance writes it
 }
 
 // CheckFinished is one measurement of all criteria.
 type CheckFinished struct {
-	Phase    string          `json:"phase"` // base (before the first call), progress, final, or damage (the final checks on spoilt copies)
-	Checks   []Check         `json:"checks"`
-	Require  map[string]bool `json:"require,omitempty"` // condition -> holds
-	OK       bool            `json:"ok"`
-	Revision int             `json:"revision,omitempty"` // the plan's
+	Phase   string          `json:"phase"` // base (before the first call), progress, final, or damage (the final checks on spoilt copies)
+	Checks  []Check         `json:"checks"`
+	Require map[string]bool `json:"require,omitempty"` // condition -> holds
+
+	Reasons map[string]string `json:"reasons,omitempty"` // condition -> why it could not be evaluated, or was left out
+
+	OK       bool `json:"ok"`
+	Revision int  `json:"revision,omitempty"` // the plan's
 }
 
 // MessageSent steers a run: a person's words, rendered into every later step.

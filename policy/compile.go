@@ -52,8 +52,8 @@ func (e *Error) Error() string {
 	return b.String() + e.Msg
 }
 
-// compile checks and compiles a boolean expression over env; names are the identifiers that env has, for hints.
-func compile(src string, env any, names []string, opts ...expr.Option) (*vm.Program, *scan, error) {
+// compile checks and compiles an expression over env; names are the identifiers that env has and types the fields of its structs, for hints.
+func compile(src string, env any, as expr.Option, names []string, types map[string][]string, opts ...expr.Option) (*vm.Program, *scan, error) {
 	switch {
 	case strings.TrimSpace(src) == "":
 		return nil, nil, &Error{Msg: "the condition is empty"}
@@ -64,14 +64,14 @@ func compile(src string, env any, names []string, opts ...expr.Option) (*vm.Prog
 	for _, n := range names {
 		seen.names[n] = true
 	}
-	all := []expr.Option{expr.Env(env), expr.AsBool(), expr.WarnOnAny(), expr.MaxNodes(maxNodes), expr.DisableAllBuiltins()}
+	all := []expr.Option{expr.Env(env), as, expr.WarnOnAny(), expr.MaxNodes(maxNodes), expr.DisableAllBuiltins()}
 	for _, b := range builtins {
 		all = append(all, expr.EnableBuiltin(b))
 	}
-	all = append(all, expr.Patch(seen), division)
+	all = append(all, expr.Patch(seen), expr.Patch(recheck{}), division)
 	prog, err := expr.Compile(src, append(all, opts...)...)
 	if err != nil {
-		return nil, nil, explain(src, err, append(slices.Clone(names), builtins...), seen)
+		return nil, nil, explain(src, err, append(slices.Clone(names), builtins...), types, seen)
 	}
 	if seen.err != nil {
 		return nil, nil, seen.err
@@ -79,19 +79,29 @@ func compile(src string, env any, names []string, opts ...expr.Option) (*vm.Prog
 	return prog, seen, nil
 }
 
+// recheck makes the checker look at the arguments of calls again in its last pass. It trusts the type that a call got in an earlier pass, and drops
+// the faults of earlier passes: a misspelt name in an argument would compile.
+type recheck struct{}
+
+// Reset and ShouldRepeat make it run last, once.
+func (recheck) Reset() {}
+
+// ShouldRepeat is false.
+func (recheck) ShouldRepeat() bool { return false }
+
+// Visit forgets the type of a call.
+func (recheck) Visit(node *ast.Node) {
+	if _, ok := (*node).(*ast.CallNode); ok {
+		(*node).SetType(nil)
+	}
+}
+
 var machines = sync.Pool{New: func() any { return new(vm.VM) }}
 
 // run evaluates a compiled condition. A panic of the machine is an error.
-func run(p *vm.Program, env any) (ok bool, err error) {
-	m := machines.Get().(*vm.VM)
-	out, err := m.Run(p, env)
-	if err == nil {
-		machines.Put(m) // one that failed may hold anything
-	} else {
-		var fe *file.Error
-		if errors.As(err, &fe) {
-			return false, &Error{Line: fe.Line, Col: fe.Column + 1, Msg: fe.Message}
-		}
+func run(p *vm.Program, env any) (bool, error) {
+	out, err := evaluate(p, env)
+	if err != nil {
 		return false, err
 	}
 	ok, is := out.(bool)
@@ -99,6 +109,21 @@ func run(p *vm.Program, env any) (ok bool, err error) {
 		return false, fmt.Errorf("the condition gave %T, not true or false", out)
 	}
 	return ok, nil
+}
+
+func evaluate(p *vm.Program, env any) (any, error) {
+	m := machines.Get().(*vm.VM)
+	out, err := m.Run(p, env)
+	if err == nil {
+		machines.Put(m) // one that failed may hold anything
+	} else {
+		var fe *file.Error
+		if errors.As(err, &fe) {
+			return nil, &Error{Line: fe.Line, Col: fe.Column + 1, Msg: fe.Message}
+		}
+		return nil, err
+	}
+	return out, nil
 }
 
 // division makes a division by zero an error: expr's own gives infinity, which is greater than any limit.
@@ -147,8 +172,17 @@ func (s *scan) Visit(node *ast.Node) {
 			return
 		}
 		owner := ""
-		if id, ok := n.Node.(*ast.IdentifierNode); ok {
-			owner = id.Value
+		switch of := n.Node.(type) {
+		case *ast.IdentifierNode:
+			owner = of.Value
+		case *ast.MemberNode: // base.tests.failed
+			id, isName := of.Node.(*ast.IdentifierNode)
+			if prop, ok := of.Property.(*ast.StringNode); ok && isName && s.names[id.Value] {
+				owner = id.Value + "." + prop.Value
+			}
+		}
+		if id, _, _ := strings.Cut(owner, "."); !s.names[id] {
+			owner = "" // a variable, which may be anything
 		}
 		if s.fields[owner] == nil {
 			s.fields[owner] = map[string]bool{}
@@ -208,11 +242,11 @@ func place(src string, from int) (line, col int) {
 
 var (
 	unknownName  = regexp.MustCompile(`^unknown name (\S+)$`)
-	unknownField = regexp.MustCompile(`^type (\S+) has no (?:field|method) (\S+)$`)
+	unknownField = regexp.MustCompile(`^type (.+) has no (?:field|method) (\S+)$`)
 )
 
 // explain turns a compiler's error into ours, with the nearest known name.
-func explain(src string, err error, names []string, seen *scan) error {
+func explain(src string, err error, names []string, types map[string][]string, seen *scan) error {
 	if seen.err != nil {
 		return seen.err
 	}
@@ -226,7 +260,7 @@ func explain(src string, err error, names []string, seen *scan) error {
 		e.Msg = fmt.Sprintf("unknown name %q%s", m[1], nearest(m[1], names))
 	} else if m := unknownField.FindStringSubmatch(fe.Message); m != nil {
 		t := strings.TrimPrefix(m[1], "*")
-		if fields, ok := fieldsOf[t]; ok {
+		if fields, ok := types[t]; ok {
 			e.Msg = fmt.Sprintf("unknown field %q%s", m[2], nearest(m[2], fields))
 		} else {
 			e.Msg = fmt.Sprintf("unknown field %q: this value has no fields", m[2])
@@ -254,7 +288,6 @@ var fieldsOf = func() map[string][]string {
 			add(t.Field(i).Type)
 		}
 	}
-	add(reflect.TypeFor[ProbeResult]())
 	add(reflect.TypeFor[env]())
 	return m
 }()

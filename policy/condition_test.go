@@ -10,7 +10,7 @@ import (
 )
 
 func TestCompileRequire(t *testing.T) {
-	probes := []string{"build", "tests", "size"}
+	probes := []policy.Probe{{Name: "build"}, {Name: "tests", Tests: true}, {Name: "size", Number: true}}
 	for _, tc := range []struct {
 		src  string
 		col  int
@@ -33,9 +33,14 @@ func TestCompileRequire(t *testing.T) {
 		{`get(build, "exit") == 0`, 1, `unknown name "get"`},
 		{strings.Repeat("build.ok && ", 300) + "build.ok", 0, "too long"},
 		{strings.Repeat(" ", 5000) + "build.ok", 0, "more than 4096"},
-		{"build.HasValue", 7, "unknown field"},
+		{"build.value == 0", 7, `unknown field "value"`},
+		{"size.failed == 0", 6, `unknown field "failed"`},
+		{"let t = tests; t.failde == 0", 18, `did you mean "failed"?`},
+		{"base.tests.failde == 0", 12, `did you mean "failed"?`},
+		{"all(diff.files, {within(#, scope.wirte)}) && build.ok", 34, `did you mean "write"?`},
+		{"params.x == 1 && build.ok", 8, `unknown field "x"`},
 	} {
-		_, err := policy.CompileRequire(tc.src, probes)
+		_, err := require(tc.src, probes)
 		if tc.want == "" {
 			if err != nil {
 				t.Errorf("%q: %v", tc.src, err)
@@ -49,19 +54,33 @@ func TestCompileRequire(t *testing.T) {
 			t.Errorf("%.60q: got place %d:%d, want 1:%d (%v)", tc.src, e.Line, e.Col, tc.col, e)
 		}
 	}
-	if _, err := policy.CompileRequire("len.ok", []string{"len"}); err == nil {
+	if _, err := require("len.ok", []policy.Probe{{Name: "len"}}); err == nil {
 		t.Error("a probe named len was accepted")
 	}
+}
+
+func require(src string, probes []policy.Probe) (*policy.Condition, error) {
+	l, err := policy.NewLanguage(policy.Names{Probes: probes})
+	if err != nil {
+		return nil, err
+	}
+	return l.Require(src)
 }
 
 func TestConditionEval(t *testing.T) {
 	results := map[string]policy.ProbeResult{
 		"build": {Exit: 0, OK: true, Output: "all done\n"},
-		"tests": {Exit: 1, Passed: 4, Failed: 1, HasTests: true},
-		"size":  {OK: true, Value: 7, HasValue: true},
+		"tests": {Exit: 1, Passed: 4, Failed: 1, Read: true},
+		"size":  {OK: true, Value: 7, Read: true},
 		"idle":  {},
 	}
-	probes := []string{"build", "tests", "size", "idle", "gone"}
+	probes := []policy.Probe{
+		{Name: "build"}, {Name: "tests", Tests: true}, {Name: "size", Number: true}, {Name: "idle", Number: true, Tests: true}, {Name: "gone"},
+	}
+	lang, err := policy.NewLanguage(policy.Names{Probes: probes})
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, tc := range []struct {
 		src  string
 		want bool
@@ -74,24 +93,24 @@ func TestConditionEval(t *testing.T) {
 		{`build.output matches "^all"`, true, ""},
 		{"1 / idle.exit > 1", false, "division by zero"},
 		{"1 % idle.exit > 1", false, "divide by zero"},
-		{"idle.value == 0", false, `probe "idle" gave no value`},
-		{"idle.failed == 0", false, "no test counts"},
-		{"let p = idle; p.value == 0", false, "gave no value"},
-		{"all([idle], .value == 0)", false, "gave no value"},
+		{"idle.value == 0", false, "gave nothing"},
+		{"idle.failed == 0", false, "gave nothing"},
+		{"let p = idle; p.value == 0", false, "gave nothing"},
+		{"all([idle], .value == 0)", false, "gave nothing"},
 		{"gone.exit == 0", false, "was not measured"},
 		{"size.value > 1 && idle.exit == 0", true, ""},
 	} {
-		c, err := policy.CompileRequire(tc.src, probes)
+		c, err := lang.Require(tc.src)
 		if err != nil {
 			t.Errorf("%q: %v", tc.src, err)
 			continue
 		}
-		got, err := c.Eval(results)
+		got, err := c.Eval(policy.Facts{Results: results})
 		if got != tc.want || (err == nil) != (tc.err == "") || err != nil && !strings.Contains(err.Error(), tc.err) {
 			t.Errorf("%q: got %v, %v; want %v, %q", tc.src, got, err, tc.want, tc.err)
 		}
 	}
-	c, err := policy.CompileRequire("tests.ok && build.ok && tests.exit == 0", probes)
+	c, err := lang.Require("tests.ok && build.ok && tests.exit == 0")
 	if err != nil || !slices.Equal(c.Uses(), []string{"build", "tests"}) {
 		t.Errorf("uses %v, %v", c.Uses(), err)
 	}

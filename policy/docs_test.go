@@ -21,6 +21,12 @@ func TestDocsNameEverything(t *testing.T) {
 	for _, n := range append(append([]string{}, names...), builtins...) {
 		has(n)
 	}
+	for _, n := range append(commonNames(), "exit", "ok", "output", "status") {
+		has(n)
+	}
+	for _, n := range parsed {
+		has(n)
+	}
 	e := reflect.TypeFor[env]()
 	for i := range e.NumField() {
 		f := e.Field(i)
@@ -30,7 +36,7 @@ func TestDocsNameEverything(t *testing.T) {
 			}
 		}
 	}
-	for _, typ := range []reflect.Type{reflect.TypeFor[Command](), reflect.TypeFor[Redirect](), reflect.TypeFor[ProbeResult]()} {
+	for _, typ := range []reflect.Type{reflect.TypeFor[Command](), reflect.TypeFor[Redirect](), reflect.TypeFor[Diff](), reflect.TypeFor[Stall](), reflect.TypeFor[PlanProgress](), reflect.TypeFor[Scope]()} {
 		for _, f := range exprFields(typ) {
 			has(f)
 		}

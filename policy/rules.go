@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/expr-lang/expr"
 	"github.com/expr-lang/expr/vm"
 )
 
@@ -63,6 +64,12 @@ func Default() *Rules {
 		panic(err) // the file is embedded, and a test parses it
 	}
 	return r
+}
+
+// CheckRule reports what is wrong with the condition of a rule, as an *Error with its place in it.
+func CheckRule(when string) error {
+	_, _, err := compile(when, env{}, expr.AsBool(), names, fieldsOf, helpers...)
+	return err
 }
 
 // Combine puts layers above one another, the most authoritative first. The first decides as it would alone. Each later one only

@@ -112,6 +112,8 @@ func TestRuleErrorsDeny(t *testing.T) {
 func TestParseFaults(t *testing.T) {
 	for _, tc := range []struct{ file, want string }{
 		{"- when: 'shell.comand == \"x\"'\n  do: ask", `rules.yaml:1:16: unknown field "comand": did you mean "command"?`},
+		{"- when: under(write.pth, \"src\")\n  do: ask", `rules.yaml:1:21: unknown field "pth": did you mean "path"?`},
+		{"- when: any(cmds, glob(.nam, \"x\"))\n  do: ask", `unknown field "nam"`},
 		{"- when: tol == \"shell\"\n  do: ask", `rules.yaml:1:9: unknown name "tol": did you mean "tool"?`},
 		{"- when: true\n  do: ask\n- {when: 'any(cmds, .nam == \"rm\")', do: deny}", `rules.yaml:3:22: unknown field "nam": did you mean "name"?`},
 		{"- when: |\n    tool == \"shell\" &&\n    efect == \"once\"\n  do: ask", `rules.yaml:3:5: unknown name "efect": did you mean "effect"?`},
