@@ -77,6 +77,8 @@ type Engine struct {
 	live  map[journal.RunID]*live
 	order []journal.RunID // of live, as they started: who waits for a workspace gets it in this order
 	freed chan struct{}   // closed and replaced when a workspace is freed
+
+	learners map[journal.RunID]*learner
 }
 
 type live struct {
@@ -97,7 +99,7 @@ func New(cfg Config) *Engine {
 	}
 	cfg.sets = toolsets(cfg.Tools)
 	ctx, stop := context.WithCancelCause(context.Background())
-	return &Engine{cfg: cfg, ctx: ctx, stop: stop, live: make(map[journal.RunID]*live), freed: make(chan struct{})}
+	return &Engine{cfg: cfg, ctx: ctx, stop: stop, live: make(map[journal.RunID]*live), freed: make(chan struct{}), learners: make(map[journal.RunID]*learner)}
 }
 
 // Resume drives every run that has not ended. It is called once, before the first Start.
@@ -115,6 +117,9 @@ func (e *Engine) Resume(ctx context.Context) (int, error) {
 			n++
 		}
 		if len(page) < 100 {
+			if e.cfg.Memory != nil {
+				e.wg.Go(func() { e.lessons(e.ctx) })
+			}
 			return n, nil
 		}
 	}
@@ -213,10 +218,14 @@ func (e *Engine) launch(run journal.RunID, ws string) {
 	e.mu.Lock()
 	e.live[run] = l
 	e.order = append(e.order, run)
+	e.makeWay()
 	e.mu.Unlock()
 	e.wg.Go(func() {
-		defer e.retire(run, l)
-		if err := e.drive(e.ctx, run, l); err != nil && !errors.Is(err, ErrStopping) {
+		err := e.drive(e.ctx, run, l)
+		e.retire(run, l)
+		if err == nil {
+			e.learn(e.ctx, run)
+		} else if !errors.Is(err, ErrStopping) {
 			e.cfg.Log.Error("run is not driven any more", "run", run, "err", err)
 		}
 	})

@@ -43,7 +43,7 @@ func (d *driver) finishAs(ctx context.Context, e journal.RunFinished) error {
 			e.Reason = clip("the work may have needed what was denied: "+t.Denied+"; "+e.Reason, 1500)
 		}
 		t.add(last...)
-		e.Result, e.Hint = result(t.State), hint(t.State, e)
+		e.Result, e.Hint, e.Learn = result(t.State), hint(t.State, e), d.worthLearning(t.State, e.Status)
 		t.add(e)
 		return nil
 	})

@@ -32,6 +32,7 @@ func (e *Engine) Context(ctx context.Context, run journal.RunID, step int) (Sent
 	s := new(journal.State)
 	var asked journal.ModelAsked
 	found := false
+	var records []journal.Record // up to the run's end
 	for r, err := range e.cfg.Store.Read(ctx, run, 0) {
 		if err != nil {
 			return Sent{}, err
@@ -45,6 +46,9 @@ func (e *Engine) Context(ctx context.Context, run journal.RunID, step int) (Sent
 				asked, found = a, true
 				break
 			}
+		}
+		if s.Outcome == nil {
+			records = append(records, r)
 		}
 		if err := s.Apply(r); err != nil {
 			return Sent{}, err
@@ -61,8 +65,10 @@ func (e *Engine) Context(ctx context.Context, run journal.RunID, step int) (Sent
 		return Sent{}, err
 	}
 	d := &driver{cfg: &e.cfg, set: e.cfg.Tools, models: models, start: s.Start, ws: s.Start.Workspace}
-	req, err := d.again(s, asked, models[0].Info())
-	if err != nil {
+	var req *llm.Request
+	if asked.Purpose == "memory" {
+		req = learnRequest(s, records, models[0].Info())
+	} else if req, err = d.again(s, asked, models[0].Info()); err != nil {
 		return Sent{}, err
 	}
 	req.MaxTokens = asked.MaxOut
@@ -215,6 +221,7 @@ func (e *Engine) Purge(ctx context.Context, run journal.RunID) error {
 	if e.Live(run) {
 		return fmt.Errorf("remove: %w; cancel it first: agentctl cancel %s", ErrLive, run)
 	}
+	e.unlearn(run)
 	s := new(journal.State)
 	if err := journal.CatchUp(ctx, e.cfg.Store, run, s); err != nil {
 		return err

@@ -182,6 +182,7 @@ func one(o options, t task, index, seed int) (verdict, error) {
 	if o.home == "" {
 		args = append(args, "--ephemeral")
 	} else {
+		args = append(args, "--memory", "off") // goals are independent of each other
 		env = append(env, "AGENTD_HOME="+o.home)
 	}
 	if t.given {

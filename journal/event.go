@@ -58,6 +58,7 @@ const (
 	KindRunFinished   Kind = "run_finished"
 	KindUndone        Kind = "undone"
 	KindApplied       Kind = "applied"
+	KindLearned       Kind = "learned"
 )
 
 // RunStarted begins a run. What steers the run is copied in, so that nothing outside can change it later.
@@ -136,7 +137,7 @@ type TaskStarted struct {
 type ModelAsked struct {
 	Call     string  `json:"call"` // id, unique in the run
 	Task     string  `json:"task,omitempty"`
-	Purpose  string  `json:"purpose"` // plan, check, step
+	Purpose  string  `json:"purpose"` // plan, check, step, or memory (after the end)
 	Step     int     `json:"step"`    // the run's step count with this one
 	Model    string  `json:"model"`
 	BodyHash string  `json:"body_hash"` // sha256 of the exact bytes, hex
@@ -337,6 +338,7 @@ type RunFinished struct {
 	Changed []string `json:"changed,omitempty"`
 	Tests   []string `json:"tests,omitempty"` // of Changed: those that look like tests
 	Hint    string   `json:"hint,omitempty"`  // what to type next
+	Learn   bool     `json:"learn,omitempty"` // a model is asked afterwards what later runs should know; Learned settles it
 }
 
 // Undone says that the workspace was put back, and which files were kept because a person edited them since.
@@ -355,6 +357,23 @@ type Applied struct {
 	Changed  []string `json:"changed,omitempty"`
 	Kept     []string `json:"kept,omitempty"`
 	Branch   string   `json:"branch,omitempty"` // in the mode worktree: the branch that holds the work
+}
+
+// Lesson is a fact that a model drew from an ended run, and what became of it.
+type Lesson struct {
+	ID          string   `json:"id"` // of the memory
+	Text        string   `json:"text"`
+	Events      []int64  `json:"events,omitempty"` // that it was drawn from
+	Trust       string   `json:"trust,omitempty"`
+	State       string   `json:"state,omitempty"` // proposed, accepted, or rejected before
+	Known       bool     `json:"known,omitempty"` // it was there already
+	Contradicts []string `json:"contradicts,omitempty"`
+}
+
+// Learned settles what RunFinished.Learn promised: what was proposed to remember, or a note on why nothing was.
+type Learned struct {
+	Items []Lesson `json:"items,omitempty"`
+	Note  string   `json:"note,omitempty"`
 }
 
 // Kind methods name the events.
@@ -381,6 +400,7 @@ func (Noted) Kind() Kind         { return KindNoted }
 func (RunFinished) Kind() Kind   { return KindRunFinished }
 func (Undone) Kind() Kind        { return KindUndone }
 func (Applied) Kind() Kind       { return KindApplied }
+func (Learned) Kind() Kind       { return KindLearned }
 
 // version is the schema version written with every event.
 const version = 1
@@ -448,6 +468,8 @@ func (r Record) Decode() (Event, error) {
 		e, err = decode[Undone](r.Data)
 	case KindApplied:
 		e, err = decode[Applied](r.Data)
+	case KindLearned:
+		e, err = decode[Learned](r.Data)
 	default:
 		return nil, fmt.Errorf("event %d of run %s has the unknown kind %q: use a newer agentd", r.Seq, r.Run, r.Kind)
 	}

@@ -55,6 +55,7 @@ type State struct {
 	Ended   time.Time    `json:"ended,omitzero"`
 	Undone  *Undone      `json:"undone,omitempty"`
 	Applied *Applied     `json:"applied,omitempty"`
+	Learned *Learned     `json:"learned,omitempty"`
 
 	calls map[string]*ToolCall // by call id, of every task
 	turns map[string]*Turn     // in flight, by ModelAsked.Call
@@ -232,6 +233,8 @@ func (s *State) apply(e Event, r Record) {
 		s.Undone = &e
 	case Applied:
 		s.Applied, s.Undone = &e, nil
+	case Learned:
+		s.Learned = &e
 	}
 }
 
@@ -327,6 +330,9 @@ func (s *State) OpenCalls() []*ToolCall {
 // ToolCall returns a call by its id, nil if there is none.
 func (s *State) ToolCall(id string) *ToolCall { return s.calls[id] }
 
+// Learning reports whether the run has ended and what later runs should know of it is still to be found out.
+func (s *State) Learning() bool { return s.Outcome != nil && s.Outcome.Learn && s.Learned == nil }
+
 // Status is the run's state in one word.
 func (s *State) Status() Status {
 	switch {
@@ -357,7 +363,7 @@ func (s *State) Summary() Summary {
 		Steps: s.Spent.Steps, Tokens: s.Spent.Tokens, USD: s.Spent.USD, Asks: len(s.Asks),
 	}
 	if s.Outcome != nil {
-		sum.Self, sum.Reason = s.Outcome.Self, clip(s.Outcome.Reason, 200)
+		sum.Self, sum.Reason, sum.Learning = s.Outcome.Self, clip(s.Outcome.Reason, 200), s.Learning()
 		return sum
 	}
 	sum.Now = clip(s.now(), 120)

@@ -44,6 +44,7 @@ type Summary struct {
 	Asks      int       `json:"asks"`          // open ones
 	Now       string    `json:"now,omitempty"` // what it is doing
 	Reason    string    `json:"reason,omitempty"`
+	Learning  bool      `json:"learning,omitempty"` // State.Learning
 }
 
 // Filter selects runs. The zero value selects all, newest first.

@@ -22,7 +22,8 @@ type Proposal struct {
 const sameMeaning = 0.97
 
 // Propose stores items for review, or accepts them at once. An item that repeats an accepted or proposed one of its
-// namespace is not stored again. A contradiction is not resolved: the caller links it by Contradicts.
+// namespace is not stored again. A contradiction is linked and never resolved: those that the caller names by Contradicts, and
+// items that say the same of other numbers or with a "not".
 func (s *Store) Propose(ctx context.Context, accept bool, items ...Item) ([]Proposal, error) {
 	out := make([]Proposal, len(items))
 	for i, it := range items {
@@ -33,13 +34,18 @@ func (s *Store) Propose(ctx context.Context, accept bool, items ...Item) ([]Prop
 		if err := it.validate(); err != nil {
 			return out[:i], fmt.Errorf("propose memory %d of %d: %w", i+1, len(items), err)
 		}
-		same, err := s.duplicate(ctx, &it)
+		same, against, err := s.duplicate(ctx, &it)
 		if err != nil {
 			return out[:i], fmt.Errorf("propose memory %d of %d: %w", i+1, len(items), err)
 		}
 		if same != 0 {
 			out[i] = Proposal{ID: same, DuplicateOf: same}
 			continue
+		}
+		for _, id := range against {
+			if !slices.Contains(it.Contradicts, id) && len(it.Supersedes)+len(it.Contradicts) < maxLinks {
+				it.Contradicts = append(slices.Clip(it.Contradicts), id)
+			}
 		}
 		ids, err := s.Add(ctx, it)
 		if err != nil {
@@ -50,20 +56,29 @@ func (s *Store) Propose(ctx context.Context, accept bool, items ...Item) ([]Prop
 	return out, nil
 }
 
-// duplicate finds an item that says what it says.
-func (s *Store) duplicate(ctx context.Context, it *Item) (ID, error) {
+// duplicate finds an item that says what it says, and those that say the contrary.
+func (s *Store) duplicate(ctx context.Context, it *Item) (same ID, against []ID, err error) {
 	hits, _, err := s.Recall(ctx, Query{Namespaces: []Namespace{it.Namespace}, Text: it.Text, Vector: it.Vector, K: 5})
 	if err != nil {
-		return 0, err
+		return 0, nil, err
+	}
+	compare := func(o *Item, cosine float64) bool {
+		if says(o.Text, it.Text, cosine) {
+			return true
+		}
+		if denies(o.Text, it.Text) {
+			against = append(against, o.ID)
+		}
+		return false
 	}
 	for _, h := range hits {
-		if says(h.Item.Text, it.Text, h.Cosine) {
-			return h.Item.ID, nil
+		if compare(&h.Item, h.Cosine) {
+			return h.Item.ID, nil, nil
 		}
 	}
 	waiting, err := s.Waiting()
 	if err != nil {
-		return 0, err
+		return 0, nil, err
 	}
 	var v []float32
 	if vs, _, err := s.vectors(ctx, []Item{*it}); err == nil {
@@ -79,11 +94,11 @@ func (s *Store) duplicate(ctx context.Context, it *Item) (ID, error) {
 				cosine = float64(vec.Dot(o, v))
 			}
 		}
-		if says(w.Text, it.Text, cosine) {
-			return w.ID, nil
+		if compare(w, cosine) {
+			return w.ID, nil, nil
 		}
 	}
-	return 0, nil
+	return 0, against, nil
 }
 
 // says says whether two texts say the same: the same words, or nearly the same meaning with the same numbers and negations.
@@ -92,10 +107,29 @@ func says(a, b string, cosine float64) bool {
 	if slices.Equal(x, y) {
 		return true
 	}
-	plain := func(w string) bool {
-		return !strings.ContainsFunc(w, unicode.IsDigit) && !slices.Contains([]string{"no", "not", "never", "none", "without", "cannot", "t"}, w)
-	}
 	return cosine >= sameMeaning && slices.Equal(slices.DeleteFunc(x, plain), slices.DeleteFunc(y, plain))
+}
+
+// denies says whether two texts have the same words but for numbers, negations and what grammar makes of them.
+func denies(a, b string) bool {
+	x, y := wordList(a), wordList(b)
+	if slices.Equal(slices.DeleteFunc(slices.Clone(x), plain), slices.DeleteFunc(slices.Clone(y), plain)) {
+		return false
+	}
+	meant := func(l []string) []string {
+		l = slices.DeleteFunc(l, func(w string) bool { return !plain(w) || slices.Contains(grammar, w) })
+		slices.Sort(l)
+		return slices.Compact(l)
+	}
+	x, y = meant(x), meant(y)
+	return len(x) > 0 && slices.Equal(x, y)
+}
+
+var grammar = []string{"a", "an", "the", "is", "are", "was", "be", "do", "does", "don", "doesn", "isn", "aren", "to", "of"}
+
+// plain is a word that is no number and no negation.
+func plain(w string) bool {
+	return !strings.ContainsFunc(w, unicode.IsDigit) && !slices.Contains([]string{"no", "not", "never", "none", "without", "cannot", "t"}, w)
 }
 
 // Waiting lists the proposed items, oldest first.

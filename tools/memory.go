@@ -36,6 +36,9 @@ type Note struct {
 	User      bool // it holds for all of the user's work, not for this workspace alone
 	Step      int  // of the run
 	Untrusted bool // the run has read what nobody vouches for
+
+	Events      []int64  // of the run's journal, that it was drawn from
+	Contradicts []string // ids of facts that it contradicts
 }
 
 // Kept is what became of a note.
@@ -43,6 +46,9 @@ type Kept struct {
 	ID    string
 	Known bool   // it was there already
 	State string // accepted, proposed or rejected
+	Trust string
+
+	Contradicts []string // ids of facts that say otherwise
 }
 
 // WithMemory returns a set of these tools and recall and remember, which need Env.Memory.

@@ -3,6 +3,7 @@ package tools_test
 import (
 	"context"
 	"errors"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -67,7 +68,7 @@ func TestMemoryTools(t *testing.T) {
 			}
 			if note, ok := a.(args.Remember); ok {
 				want := tools.Note{Text: strings.TrimSpace(note.Text), User: note.User, Step: 7, Untrusted: true}
-				if kept != want {
+				if !reflect.DeepEqual(kept, want) {
 					t.Errorf("kept %+v, want %+v", kept, want)
 				}
 			}

@@ -326,7 +326,13 @@ func (a *app) showMemory(it api.MemoryItem) {
 	field("namespace", it.Namespace)
 	source := []string{it.Source.Kind}
 	if it.Source.Run != "" {
-		source = append(source, fmt.Sprintf("run %s step %d", it.Source.Run, it.Source.Step))
+		source = append(source, "run "+it.Source.Run)
+		if it.Source.Step > 0 {
+			source = append(source, fmt.Sprintf("step %d", it.Source.Step))
+		}
+	}
+	if n := len(it.Source.Events); n > 0 {
+		source = append(source, "events "+strings.Trim(fmt.Sprint(it.Source.Events), "[]"))
 	}
 	field("source", strings.Trim(strings.Join(append(source, it.Source.File, it.Source.URL), " "), " "))
 	field("tags", strings.Join(it.Tags, ", "))

@@ -124,9 +124,25 @@ func (p *printer) record(r journal.Record) error {
 			break
 		}
 		p.say("applied to the workspace: %s changed, %d kept", plural(len(e.Changed), "file"), len(e.Kept))
+	case journal.Learned:
+		p.learned(e)
 	case journal.SnapshotMade, journal.ToolStarted: // the live line shows it
 	}
 	return nil
+}
+
+// learned says what a run wants remembered.
+func (p *printer) learned(e journal.Learned) {
+	for _, it := range e.Items {
+		state := or(it.State, "kept")
+		if it.Known {
+			state = "known already, " + state
+		}
+		p.say("%s", p.paint(dim, fmt.Sprintf("to remember (%s %s): %s", line(it.ID, 20), state, line(it.Text, p.width))))
+	}
+	if e.Note != "" {
+		p.say("%s", p.paint(dim, "to remember: "+line(e.Note, 2*p.width)))
+	}
 }
 
 func (p *printer) started(run journal.RunID, e journal.RunStarted) {

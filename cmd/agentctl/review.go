@@ -43,7 +43,11 @@ func (a *app) memoryReviewCmd() *cobra.Command {
 				return a.review(ctx, c, waiting)
 			}
 			for _, it := range waiting {
-				fmt.Fprintf(a.stdout, "%s  %s  %s  %s\n", it.ID, clean(it.Trust), line(where(it.Namespace), 30), line(it.Text, width(a.stdout)))
+				against := ""
+				if len(it.Contradicts) > 0 {
+					against = "  (against " + strings.Join(it.Contradicts, ", ") + ")"
+				}
+				fmt.Fprintf(a.stdout, "%s  %s  %s  %s%s\n", it.ID, clean(it.Trust), line(where(it.Namespace), 30), line(it.Text, width(a.stdout)), clean(against))
 			}
 			a.note("decide: agentctl memory review --accept ID --reject ID, or --all")
 			return nil
@@ -80,6 +84,11 @@ func (a *app) review(ctx context.Context, c *api.Client, waiting []api.MemoryIte
 	for i, it := range waiting {
 		fmt.Fprintf(a.stdout, "\n%d of %d\n", i+1, len(waiting))
 		a.showMemory(it)
+		for _, id := range it.Contradicts {
+			if o, err := c.Memory(ctx, id); err == nil {
+				fmt.Fprintf(a.stdout, "\nagainst %s (%s, %s): %s\n", o.ID, clean(o.State), clean(o.Trust), clean(o.Text))
+			}
+		}
 		for decided := false; !decided; {
 			fmt.Fprint(a.stdout, "\naccept, reject, skip or quit? [a/r/s/q] ")
 			if !in.Scan() {
@@ -175,6 +184,8 @@ func why(ctx context.Context, c *api.Client, run journal.RunID, step int) ([]rec
 		case journal.Recalled:
 			v := recallView{For: "plan", Recalled: e}
 			switch {
+			case e.Call == "learn":
+				v.For = "the question after the run"
 			case e.Call != "":
 				call, _, _ := strings.Cut(e.Call, ".")
 				v.For, v.Step = "call "+e.Call, steps[call]

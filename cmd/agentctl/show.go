@@ -111,6 +111,11 @@ func (a *app) show(v api.RunView) {
 		if len(s.Outcome.Tests) > 0 {
 			field("tests", "changed, look like tests: %s", strings.Join(s.Outcome.Tests, ", "))
 		}
+		if s.Learned != nil {
+			for _, it := range s.Learned.Items {
+				field("learned", "%s (%s): %s", it.ID, it.State, line(it.Text, w))
+			}
+		}
 		if s.Outcome.Hint != "" {
 			field("next", "%s", s.Outcome.Hint)
 		}

@@ -208,7 +208,8 @@ func origin(it *memory.Item) string {
 // Keep stores a fact, for a person to review unless the run may accept it. What the run drew from untrusted content stays untrusted.
 func (r *runMemory) Keep(ctx context.Context, n tools.Note) (tools.Kept, error) {
 	it := memory.Item{
-		Namespace: r.spaces[1], Text: n.Text, Trust: memory.Model, Source: memory.Source{Kind: "model", Run: string(r.run), Step: n.Step},
+		Namespace: r.spaces[1], Text: n.Text, Trust: memory.Model,
+		Source: memory.Source{Kind: "model", Run: string(r.run), Step: n.Step, Events: n.Events},
 	}
 	if n.User {
 		it.Namespace = r.spaces[0]
@@ -219,9 +220,10 @@ func (r *runMemory) Keep(ctx context.Context, n tools.Note) (tools.Kept, error) 
 	var kept tools.Kept
 	err := r.m.use(true, func(s *memory.Store) error {
 		if id, err := rejected(s, &it); err != nil || id != 0 {
-			kept = tools.Kept{ID: id.String(), Known: true, State: memory.Rejected.String()}
+			kept = tools.Kept{ID: id.String(), Known: true, State: memory.Rejected.String(), Trust: it.Trust.String()}
 			return err
 		}
+		it.Contradicts = present(s, n.Contradicts)
 		got, err := s.Propose(ctx, r.accept, it)
 		if err != nil {
 			return err
@@ -230,10 +232,27 @@ func (r *runMemory) Keep(ctx context.Context, n tools.Note) (tools.Kept, error) 
 		if err != nil {
 			return err
 		}
-		kept = tools.Kept{ID: now.ID.String(), Known: got[0].DuplicateOf != 0, State: now.State.String()}
+		kept = tools.Kept{
+			ID: now.ID.String(), Known: got[0].DuplicateOf != 0, State: now.State.String(), Trust: now.Trust.String(), Contradicts: idNames(now.Contradicts),
+		}
 		return nil
 	})
 	return kept, err
+}
+
+// present are the ids of those that are still there: a fact may be forgotten while a model thinks about it.
+func present(s *memory.Store, names []string) []memory.ID {
+	var out []memory.ID
+	for _, n := range names {
+		id, err := memory.ParseID(n)
+		if err != nil {
+			continue
+		}
+		if _, err := s.Get(id); err == nil {
+			out = append(out, id)
+		}
+	}
+	return out
 }
 
 // rejected finds an item of the same text that a person has rejected: a no is not asked for again. Zero is none.

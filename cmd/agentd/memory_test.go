@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"agentd/agent"
 	"agentd/api"
 	"agentd/journal"
@@ -115,14 +117,22 @@ func TestRunKeeps(t *testing.T) {
 		note tools.Note
 		want tools.Kept
 	}{
-		{agent.MemoryPropose, tools.Note{Text: "The port is 8080.", Step: 3}, tools.Kept{ID: "m1", State: "proposed"}},
-		{agent.MemoryPropose, tools.Note{Text: "the port is 8080", Step: 4}, tools.Kept{ID: "m1", State: "proposed", Known: true}},
-		{agent.MemoryAuto, tools.Note{Text: "Anna reviews.", User: true, Untrusted: true}, tools.Kept{ID: "m2", State: "accepted"}},
-		{agent.MemoryAuto, tools.Note{Text: "Anna reviews.", User: true}, tools.Kept{ID: "m2", State: "accepted", Known: true}},
+		{agent.MemoryPropose, tools.Note{Text: "The port is 8080.", Step: 3}, tools.Kept{ID: "m1", State: "proposed", Trust: "model"}},
+		{agent.MemoryPropose, tools.Note{Text: "the port is 8080", Step: 4}, tools.Kept{ID: "m1", State: "proposed", Trust: "model", Known: true}},
+		{agent.MemoryAuto, tools.Note{Text: "Anna reviews.", User: true, Untrusted: true}, tools.Kept{ID: "m2", State: "accepted", Trust: "untrusted"}},
+		{
+			agent.MemoryPropose, tools.Note{Text: "The port is 9090.", Events: []int64{4, 9}},
+			tools.Kept{ID: "m3", State: "proposed", Trust: "model", Contradicts: []string{"m1"}},
+		},
+		{
+			agent.MemoryPropose, tools.Note{Text: "Bert reviews the drafts.", Contradicts: []string{"m2", "m99", "nonsense"}},
+			tools.Kept{ID: "m4", State: "proposed", Trust: "model", Contradicts: []string{"m2"}},
+		},
+		{agent.MemoryAuto, tools.Note{Text: "Anna reviews.", User: true}, tools.Kept{ID: "m2", State: "accepted", Trust: "untrusted", Known: true, Contradicts: []string{"m4"}}},
 	} {
 		got, err := m.ofRun("r1", journal.RunStarted{Workspace: ws, Memory: tt.mode}).Keep(ctx, tt.note)
-		if err != nil || got != tt.want {
-			t.Errorf("%s %+v: got %+v, %v; want %+v", tt.mode, tt.note, got, err, tt.want)
+		if diff := cmp.Diff(tt.want, got); err != nil || diff != "" {
+			t.Errorf("%s %+v: %v, (-want +got)\n%s", tt.mode, tt.note, err, diff)
 		}
 	}
 	it, err := m.Memory(ctx, "m1")
@@ -136,8 +146,8 @@ func TestRunKeeps(t *testing.T) {
 		t.Fatal(err)
 	}
 	again, err := m.ofRun("r2", journal.RunStarted{Workspace: ws, Memory: agent.MemoryAuto}).Keep(ctx, tools.Note{Text: "The port is 8080"})
-	if want := (tools.Kept{ID: "m1", Known: true, State: "rejected"}); err != nil || again != want {
-		t.Errorf("what was rejected: got %+v, %v; want %+v", again, err, want)
+	if diff := cmp.Diff(tools.Kept{ID: "m1", Known: true, State: "rejected", Trust: "model"}, again); err != nil || diff != "" {
+		t.Errorf("what was rejected: %v, (-want +got)\n%s", err, diff)
 	}
 	if f, err := m.ForgetMemory(ctx, "m1"); err != nil || len(f.Runs) != 1 || f.Runs[0] != "r1" {
 		t.Errorf("%+v, %v", f, err)

@@ -261,19 +261,20 @@ func parseIDs(names []string) ([]memory.ID, error) {
 	return out, nil
 }
 
-func shown(it *memory.Item) api.MemoryItem {
-	names := func(ids []memory.ID) []string {
-		var out []string
-		for _, id := range ids {
-			out = append(out, id.String())
-		}
-		return out
+func idNames(ids []memory.ID) []string {
+	var out []string
+	for _, id := range ids {
+		out = append(out, id.String())
 	}
+	return out
+}
+
+func shown(it *memory.Item) api.MemoryItem {
 	out := api.MemoryItem{
 		ID: it.ID.String(), Namespace: string(it.Namespace), Text: it.Text, Trust: it.Trust.String(), State: it.State.String(),
 		Source: api.MemorySource{Kind: it.Source.Kind, Run: it.Source.Run, Step: it.Source.Step, File: it.Source.File, URL: it.Source.URL, Events: it.Source.Events},
 		Tags:   it.Tags, Created: it.Created, Updated: it.Updated, Expires: it.Expires,
-		Supersedes: names(it.Supersedes), Contradicts: names(it.Contradicts),
+		Supersedes: idNames(it.Supersedes), Contradicts: idNames(it.Contradicts),
 	}
 	if it.SupersededBy != 0 {
 		out.SupersededBy = it.SupersededBy.String()

@@ -116,6 +116,9 @@ func slim(e journal.Event) journal.Event {
 	case journal.CheckFinished:
 		e.Checks = nil
 		return e
+	case journal.Learned:
+		e.Items = nil
+		return e
 	}
 	return e
 }

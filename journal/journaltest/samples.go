@@ -44,5 +44,6 @@ func Samples() []journal.Event {
 		journal.CancelAsked{By: "test"},
 		journal.RunFinished{Status: journal.StatusCancelled, Reason: "asked to", Changed: []string{"a"}},
 		journal.Undone{By: "test", Restored: []string{"a"}},
+		journal.Learned{Items: []journal.Lesson{{ID: "m1", Text: "fact", Events: []int64{14}, State: "proposed"}}},
 	}
 }

@@ -332,6 +332,12 @@ func noteText(ev journal.Event) string {
 		return fmt.Sprintf("undone by %s: %s restored, %d kept", by(ev.By), plural(len(ev.Restored), "file"), len(ev.Kept))
 	case journal.Applied:
 		return fmt.Sprintf("applied by %s: %s changed, %d kept %s", by(ev.By), plural(len(ev.Changed), "file"), len(ev.Kept), ev.Branch)
+	case journal.Learned:
+		s := "to remember: " + plural(len(ev.Items), "fact") + dash(ev.Note)
+		for _, it := range ev.Items {
+			s += "\n  " + line(it.ID) + " (" + line(it.State) + ") " + line(it.Text)
+		}
+		return s
 	}
 	return string(ev.Kind())
 }

@@ -135,7 +135,7 @@ func boundary(t *testing.T, sc scenario, crash string) (crashed bool) {
 			return follow(ctx, d, run, world, sc, ws)
 		}()
 		if err == nil {
-			s, records, err = fold(ctx, d.c, run)
+			s, records, err = taught(ctx, d, run)
 		}
 		dead := err != nil && ended(d)
 		d.kill()
@@ -149,6 +149,9 @@ func boundary(t *testing.T, sc scenario, crash string) (crashed bool) {
 	}
 	if s.Outcome.Status != journal.StatusAccepted || s.Outcome.Result != "b is done" {
 		t.Errorf("outcome %+v", s.Outcome)
+	}
+	if !s.Outcome.Learn || s.Learned == nil || len(s.Learned.Items) != 1 {
+		t.Errorf("learned %+v", s.Learned)
 	}
 	if len(s.InFlight) != 0 || len(s.OpenCalls()) != 0 || len(s.Asks) != 0 {
 		t.Errorf("left open: %d model calls, %d tool calls, %d asks", len(s.InFlight), len(s.OpenCalls()), len(s.Asks))

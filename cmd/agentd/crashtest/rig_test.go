@@ -18,6 +18,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"agentd/api"
 	"agentd/journal"
@@ -66,7 +67,7 @@ func start(t testing.TB, home string, env ...string) *daemon {
 	}
 	defer log.Close()
 	cmd := exec.Command(program, "--home", home, "--ready-fd", "3", "--config", filepath.Join(home, "config.yaml"))
-	cmd.Env = append(os.Environ(), env...)
+	cmd.Env = append(append(os.Environ(), "AGENTD_MODELS="+filepath.Join(home, "models")), env...) // no embedder
 	cmd.Stderr = log
 	cmd.ExtraFiles = []*os.File{w}
 	if err := cmd.Start(); err != nil {
@@ -164,6 +165,9 @@ func (e *endpoint) answer(w http.ResponseWriter, r *http.Request, decide reply) 
 	e.asked[hex.EncodeToString(sum[:])]++
 	e.mu.Unlock()
 	tool, args, text := decide(body.Messages, len(body.Tools) > 0)
+	if len(body.Messages) > 0 && strings.Contains(body.Messages[0].Content, "keep the memory") { // after the run
+		tool, text = "", `{"facts":[{"text":"`+lesson+`","events":[1],"everywhere":true,"contradicts":[]}]}`
+	}
 	delta, finish := map[string]any{"role": "assistant", "content": text}, "stop"
 	if tool != "" {
 		rawArgs, err := json.Marshal(args)
@@ -191,6 +195,33 @@ func (e *endpoint) answer(w http.ResponseWriter, r *http.Request, decide reply) 
 
 func (e *endpoint) env() []string {
 	return []string{"OPENAI_API_KEY=scripted", "OPENAI_BASE_URL=" + e.base}
+}
+
+// lesson is what every run teaches.
+const lesson = "Greetings go to out.txt."
+
+// taught waits until what a run teaches is settled, and returns the run then. It is kept once, however often it was proposed.
+func taught(ctx context.Context, d *daemon, run journal.RunID) (*journal.State, []journal.Record, error) {
+	for {
+		s, records, err := fold(ctx, d.c, run)
+		if err != nil || s.Outcome == nil {
+			return s, records, err
+		}
+		if !s.Learning() {
+			items, err := d.c.ListMemory(ctx, api.MemoryFilter{})
+			if err == nil && s.Outcome.Learn && (len(items) != 1 || items[0].Text != lesson || items[0].State != "proposed" || items[0].Source.Run != string(run)) {
+				err = fmt.Errorf("the memory holds %+v", items)
+			}
+			return s, records, err
+		}
+		select {
+		case <-d.dead:
+			return nil, nil, errors.New("the daemon died")
+		case <-ctx.Done():
+			return nil, nil, ctx.Err()
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
 }
 
 // results counts the tool results of a conversation and returns the last one.
