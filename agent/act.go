@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"strings"
 	"time"
@@ -268,13 +269,27 @@ func (d *driver) perform(ctx context.Context, m move) ([]journal.Event, error) {
 	if d.memory != nil {
 		mem = &receipts{Memory: d.memory}
 	}
-	e := d.result(ctx, m, mem)
-	return append(mem.events(m.call), e), ctxErr(ctx)
+	env := tools.Env{Box: d.cfg.Box, Policy: d.boxPolicy(), Root: d.root, Protect: d.protected, Call: m.call.ID, Step: m.step}
+	if m.call.Tool != browserTool {
+		e := d.result(ctx, m, env, mem)
+		return append(mem.events(m.call), e), ctxErr(ctx)
+	}
+	env.Room = roomFor(d.models[d.current()].Info()).file
+	var seen map[string][]journal.Tab
+	err := d.led.view(ctx, func(s *journal.State) { seen = maps.Clone(s.Tabs) })
+	if err == nil {
+		env.Tabs, err = d.tabs(m.call.Task, seen)
+	}
+	if err != nil {
+		return []journal.Event{journal.ToolFinished{Call: m.call, Status: journal.ToolFailed, Exit: -1, Head: clip(err.Error(), 2000)}}, ctxErr(ctx)
+	}
+	e := d.result(ctx, m, env, mem)
+	return append(tabEvents(m.call.Task, seen[m.call.Task], env.Tabs.Open()), e), ctxErr(ctx)
 }
 
-func (d *driver) result(ctx context.Context, m move, mem *receipts) journal.ToolFinished {
+func (d *driver) result(ctx context.Context, m move, env tools.Env, mem *receipts) journal.ToolFinished {
 	start := time.Now()
-	res, err := d.runTool(ctx, m, mem)
+	res, err := d.runTool(ctx, m, env, mem)
 	e := journal.ToolFinished{Call: m.call, Status: journal.ToolFailed, Exit: -1, Ms: time.Since(start).Milliseconds()}
 	switch {
 	case ctx.Err() != nil:
@@ -304,14 +319,13 @@ func (d *driver) result(ctx context.Context, m move, mem *receipts) journal.Tool
 // maxBlob bounds the output that is kept of one call.
 const maxBlob = 64 << 20
 
-func (d *driver) runTool(ctx context.Context, m move, mem *receipts) (res tools.Result, err error) {
+func (d *driver) runTool(ctx context.Context, m move, env tools.Env, mem *receipts) (res tools.Result, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("tool %s panicked: %v", m.call.Tool, r)
 			d.log.Error("tool panicked", "tool", m.call.Tool, "panic", r)
 		}
 	}()
-	env := tools.Env{Box: d.cfg.Box, Policy: d.boxPolicy(), Root: d.root, Protect: d.protected, Call: m.call.ID, Step: m.step}
 	if mem != nil {
 		env.Memory = mem
 		env.Tainted = len(d.start.Net) > 0

@@ -51,7 +51,9 @@ type driver struct {
 	run    journal.RunID
 	models []llm.Model // the failover chain
 	set    *tools.Set
+	small  *tools.Set   // what a small model is offered
 	memory tools.Memory // nil: none
+	pages  pages
 	root   *os.Root
 	deltas *hub
 	ws     string                        // where it works: the workspace, or the run's copy of it
@@ -87,6 +89,7 @@ func (d *driver) drive(ctx context.Context) error {
 		return d.finish(ctx, o)
 	}
 	defer d.root.Close()
+	defer d.closeBrowser()
 	work, halt := context.WithCancelCause(ctx)
 	defer halt(nil)
 	wg.Go(func() { d.watch(work, halt) })
@@ -271,7 +274,11 @@ func (d *driver) work(ctx context.Context) error {
 		}
 		for _, t := range ready {
 			running[t.ID] = true
-			go func() { done <- result{t.ID, d.task(ctx, t.ID)} }()
+			go func() {
+				err := d.task(ctx, t.ID)
+				d.closeTabs(t.ID)
+				done <- result{t.ID, err}
+			}()
 		}
 		r := <-done
 		delete(running, r.id)

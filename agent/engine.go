@@ -23,7 +23,7 @@ import (
 	"agentd/workspace"
 )
 
-// Config is what an engine is built from. All fields but Memory and Log are required.
+// Config is what an engine is built from. All fields but Memory, Browser and Log are required.
 type Config struct {
 	Store    journal.Store
 	Open     func(ctx context.Context, chain string) ([]llm.Model, error) // provider/model[,…] -> the failover chain
@@ -39,6 +39,9 @@ type Config struct {
 	Memory   func(run journal.RunID, s journal.RunStarted) tools.Memory // what the run may recall and keep; nil: no memory
 	Now      func() time.Time
 	Log      *slog.Logger
+
+	// Browser makes a run's browser, which had seen open, by task, when an earlier daemon was stopped. Nil: there is none.
+	Browser func(run journal.RunID, s journal.RunStarted, seen map[string][]tools.Tab) (tools.Browser, error)
 
 	small *tools.Set            // of Tools: what a small model is offered
 	sets  map[string]*tools.Set // Tools by RunStarted.Memory
@@ -64,6 +67,7 @@ type Request struct {
 	Memory    string // one of MemoryModes; "" is off
 	Mode      string // one of Modes; "" is direct
 	Apply     bool   // with a mode other than direct: apply what was done when it is accepted
+	Browser   string // on, off or "", which is on where the goal or the network speaks for it
 }
 
 // Engine drives all live runs. It is safe for concurrent use.
@@ -146,6 +150,7 @@ func (e *Engine) Start(ctx context.Context, r Request, key string) (id journal.R
 	first := journal.RunStarted{
 		Goal: r.Goal, Workspace: r.Workspace, Model: r.Model, Yes: r.Yes, Attended: r.Attended, DenyAsks: r.DenyAsks, Net: r.Net,
 		Parallel: r.Parallel, Version: e.cfg.Version, Key: key, Lead: r.Lead, Memory: r.Memory, Mode: r.Mode, Apply: r.Apply,
+		Browser: e.cfg.browserFor(r.Browser, r.Goal.Text, r.Net),
 	}
 	id, fresh, err = e.cfg.Store.Create(ctx, newRunID(e.cfg.Now()), key, first)
 	if err != nil {
@@ -259,12 +264,10 @@ func (e *Engine) drive(ctx context.Context, run journal.RunID, l *live) error {
 		return nil
 	}
 	d := &driver{
-		cfg: &e.cfg, log: e.cfg.Log, led: l.led, run: run, set: e.cfg.sets[s.Start.Memory], deltas: l.deltas, others: func(ws string) journal.RunID { return e.busyBut(run, ws) },
+		cfg: &e.cfg, log: e.cfg.Log, led: l.led, run: run, deltas: l.deltas, others: func(ws string) journal.RunID { return e.busyBut(run, ws) },
 		start: s.Start, snap: make(chan struct{}), marks: marker{dirty: s.Epoch > 0},
 	}
-	if d.set == nil {
-		d.set = e.cfg.sets[MemoryOff] // the word of a later version
-	}
+	d.set, d.small = e.cfg.offers(s.Start)
 	if m := s.Start.Memory; e.cfg.Memory != nil && m != "" && m != MemoryOff {
 		d.memory = e.cfg.Memory(run, s.Start)
 	}

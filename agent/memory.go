@@ -23,16 +23,18 @@ var MemoryModes = []string{MemoryOff, MemoryRead, MemoryPropose, MemoryAuto}
 
 // toolsets are the engine's tools by what a run does with memory.
 func toolsets(all *tools.Set) map[string]*tools.Set {
-	without := func(names ...string) *tools.Set {
-		keep := slices.DeleteFunc(all.Names(), func(n string) bool { return slices.Contains(names, n) })
-		s, err := all.Only(keep...)
-		if err != nil {
-			panic(err) // the names are the set's own
-		}
-		return s
+	none := without(all, "recall", "remember")
+	return map[string]*tools.Set{"": none, MemoryOff: none, MemoryRead: without(all, "remember"), MemoryPropose: all, MemoryAuto: all}
+}
+
+// without is a set without some of its tools.
+func without(all *tools.Set, names ...string) *tools.Set {
+	keep := slices.DeleteFunc(all.Names(), func(n string) bool { return slices.Contains(names, n) })
+	s, err := all.Only(keep...)
+	if err != nil {
+		panic(err) // the names are the set's own
 	}
-	none := without("recall", "remember")
-	return map[string]*tools.Set{"": none, MemoryOff: none, MemoryRead: without("remember"), MemoryPropose: all, MemoryAuto: all}
+	return s
 }
 
 // recall looks up what memory knows of the goal, once before the first plan (task ""), or of a task before it is begun.

@@ -26,7 +26,7 @@ var fencedExample string
 type room struct {
 	goal, lead, recalled, dep int // bytes
 	head, tail                int // bytes of one result
-	file                      int // bytes of a result of read, search or list, which bound themselves by pages
+	file                      int // bytes of a result of read, search, list or browser, which bound themselves by pages
 	window                    int // tokens of the transcript
 	out                       int // tokens of the reply
 }
@@ -49,9 +49,9 @@ func (d *driver) render(s *journal.State, task *journal.Task, info llm.Info) *ll
 	req := &llm.Request{MaxTokens: r.out, Temperature: warmth(task, info)}
 	system := systemPrompt
 	if info.Style == llm.StyleFenced {
-		system = fencedPrompt + fencedHelp(d.cfg.small)
+		system = fencedPrompt + fencedHelp(d.small)
 		if info.Grammar {
-			req.Grammar = fencedGrammar(d.cfg.small)
+			req.Grammar = fencedGrammar(d.small)
 		}
 	} else {
 		for _, t := range d.set.Specs() {
@@ -328,7 +328,7 @@ func turnMessages(turn *journal.Turn, style llm.Style, r room) []llm.Message {
 func resultText(c *journal.ToolCall, r room) string {
 	f := c.Finished
 	switch c.Tool {
-	case "read", "search", "list":
+	case "read", "search", "list", browserTool:
 		r.head, r.tail = r.file, 0
 	}
 	var b strings.Builder

@@ -59,6 +59,8 @@ const (
 	KindUndone        Kind = "undone"
 	KindApplied       Kind = "applied"
 	KindLearned       Kind = "learned"
+	KindTabsChanged   Kind = "tabs_changed"
+	KindTakenOver     Kind = "taken_over"
 )
 
 // RunStarted begins a run. What steers the run is copied in, so that nothing outside can change it later.
@@ -78,6 +80,7 @@ type RunStarted struct {
 	Memory    string     `json:"memory,omitempty"`    // off (also ""), read, propose or auto
 	Mode      string     `json:"mode,omitempty"`      // where it works: direct (also ""), copy or worktree
 	Apply     bool       `json:"apply,omitempty"`     // in another mode than direct: apply its work when it is accepted
+	Browser   string     `json:"browser,omitempty"`   // asked (also for small models) or offered; "": the run has none
 }
 
 // DriverClaimed says that a driver took the run. Events of a lower epoch's driver after it are impossible.
@@ -189,6 +192,7 @@ const (
 	AskTool  AskKind = "tool"     // may this call run?
 	AskDoubt AskKind = "in_doubt" // did this call take effect before the crash?
 	AskModel AskKind = "question" // the agent asks a person something
+	AskTake  AskKind = "takeover" // a person uses the browser: does so now, or is asked to
 )
 
 // ToolAsked opens an ask; its id is the call's id.
@@ -376,6 +380,31 @@ type Learned struct {
 	Note  string   `json:"note,omitempty"`
 }
 
+// Tab is an open page of the run's browser. With Refs and Frames, numbers of what a model has seen are never given again.
+type Tab struct {
+	ID     string `json:"id"`
+	URL    string `json:"url"`
+	Front  bool   `json:"front,omitempty"`
+	Refs   int    `json:"refs,omitempty"`
+	Frames int    `json:"frames,omitempty"`
+}
+
+// TabsChanged lists the tabs that a task has open in the run's browser after a call, so that they can be opened again.
+type TabsChanged struct {
+	Task string `json:"task"`
+	Tabs []Tab  `json:"tabs"`
+}
+
+// TakenOver says that a person used a task's tabs, for how long, and where that led: never what was typed.
+type TakenOver struct {
+	Task   string   `json:"task"`
+	By     string   `json:"by"`
+	Ms     int64    `json:"ms"`
+	Clicks int      `json:"clicks,omitempty"`
+	Keys   int      `json:"keys,omitempty"`
+	Pages  []string `json:"pages,omitempty"` // addresses that were seen, without what stands behind a question mark
+}
+
 // Kind methods name the events.
 func (RunStarted) Kind() Kind    { return KindRunStarted }
 func (DriverClaimed) Kind() Kind { return KindDriverClaimed }
@@ -401,6 +430,8 @@ func (RunFinished) Kind() Kind   { return KindRunFinished }
 func (Undone) Kind() Kind        { return KindUndone }
 func (Applied) Kind() Kind       { return KindApplied }
 func (Learned) Kind() Kind       { return KindLearned }
+func (TabsChanged) Kind() Kind   { return KindTabsChanged }
+func (TakenOver) Kind() Kind     { return KindTakenOver }
 
 // version is the schema version written with every event.
 const version = 1
@@ -470,6 +501,10 @@ func (r Record) Decode() (Event, error) {
 		e, err = decode[Applied](r.Data)
 	case KindLearned:
 		e, err = decode[Learned](r.Data)
+	case KindTabsChanged:
+		e, err = decode[TabsChanged](r.Data)
+	case KindTakenOver:
+		e, err = decode[TakenOver](r.Data)
 	default:
 		return nil, fmt.Errorf("event %d of run %s has the unknown kind %q: use a newer agentd", r.Seq, r.Run, r.Kind)
 	}

@@ -44,6 +44,8 @@ type State struct {
 	Files       map[string][]string `json:"files,omitempty"`        // workspace files with untrusted content, and its origins; "." is all
 	PlanOrigins []string            `json:"plan_origins,omitempty"` // of what the plan was made from
 
+	Tabs map[string][]Tab `json:"tabs,omitempty"` // of the browser, by task; those of tasks that go on
+
 	Asks     map[string]*Ask `json:"asks,omitempty"` // open ones, by call id
 	Messages []MessageSent   `json:"messages,omitempty"`
 	Notes    int             `json:"notes,omitempty"`
@@ -235,6 +237,9 @@ func (s *State) apply(e Event, r Record) {
 		s.Applied, s.Undone = &e, nil
 	case Learned:
 		s.Learned = &e
+	case TakenOver: // what it leads to is in the tabs
+	case TabsChanged:
+		put(&s.Tabs, e.Task, e.Tabs)
 	}
 }
 
@@ -309,6 +314,7 @@ func (s *State) taskFinished(e TaskFinished, at time.Time) {
 		return
 	}
 	t.Ended = at
+	delete(s.Tabs, e.Task)
 	if e.OK {
 		t.Status, t.Result = TaskDone, e.Result
 		return

@@ -48,6 +48,8 @@ type Env struct {
 	Memory  Memory                 // for recall and remember; nil: the run has none
 	Step    int                    // of the run
 	Tainted bool                   // the run has read what nobody vouches for
+	Tabs    Tabs                   // for browser; nil: the run has none
+	Room    int                    // bytes of a result that the model is shown at once; 0: not known
 }
 
 // Runner runs one command in a box. *sandbox.Box is one.

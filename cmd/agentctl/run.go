@@ -29,6 +29,7 @@ type runFlags struct {
 	tokens, usd, wall       string
 	memory, mode            string
 	apply                   bool
+	browser                 bool
 	json, detach, ephemeral bool
 	yes, plain, tui         bool
 	set                     func(flag string) bool
@@ -69,6 +70,7 @@ agentctl run -f goals/upgrade.goal.md --json --yes`,
 	fl.StringVar(&f.memory, "memory", "", "what it does with memory: off, read, propose (what it wants kept waits for a review) or auto")
 	fl.StringVar(&f.mode, "mode", "", "where it works: direct (in the workspace, the default), copy (a copy, see agentctl apply) or worktree (a git checkout, which becomes a branch)")
 	fl.BoolVar(&f.apply, "apply", false, "with --mode copy or worktree: apply the work when the run is accepted")
+	fl.BoolVar(&f.browser, "browser", false, "offer a web browser; without this, where the goal names an address or --net is given; =false never")
 	fl.IntVar(&f.parallel, "parallel", 0, "most tasks at once")
 	fl.BoolVarP(&f.yes, "yes", "y", false, "approve what asks; never what policy denies or what is in doubt")
 	fl.BoolVarP(&f.detach, "detach", "d", false, "print the run's id and leave it to the daemon")
@@ -168,6 +170,9 @@ func (a *app) request(f runFlags, args []string) (api.StartRequest, error) {
 	req := api.StartRequest{
 		Checks: f.checks, Protect: f.protect, Net: f.net, Model: f.model, Yes: f.yes, Parallel: f.parallel, Memory: f.memory, Mode: f.mode, Apply: f.apply,
 		Attended: terminal(a.stdin) && terminal(a.stderr) && !f.json && !f.detach,
+	}
+	if f.set("browser") {
+		req.Browser = map[bool]string{true: "on", false: "off"}[f.browser]
 	}
 	var err error
 	if req.Budget, err = f.budget(); err != nil {

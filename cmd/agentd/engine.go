@@ -61,9 +61,12 @@ func (e *engine) Start(ctx context.Context, r api.StartRequest, key string) (jou
 	if rep := e.d.box.Report(); rep.Level < e.d.require {
 		return "", false, api.Errorf(api.ErrSandbox, rep.Fix, "commands need the sandbox level %s, this machine has %s", e.d.require, rep.Level)
 	}
+	if r.Browser, err = e.d.browserOf(r.Browser); err != nil {
+		return "", false, err
+	}
 	return e.Engine.Start(ctx, agent.Request{
 		Goal: goal, Workspace: ws, Model: r.Model, Yes: r.Yes, Attended: r.Attended && !e.d.opts.ephemeral,
-		DenyAsks: e.d.opts.ephemeral && !r.Yes, Net: r.Net, Parallel: r.Parallel, Lead: workspace.Lead(ws) + workspace.Named(ws, goal.Text), Memory: r.Memory, Mode: r.Mode, Apply: r.Apply,
+		DenyAsks: e.d.opts.ephemeral && !r.Yes, Net: r.Net, Parallel: r.Parallel, Lead: workspace.Lead(ws) + workspace.Named(ws, goal.Text), Memory: r.Memory, Mode: r.Mode, Apply: r.Apply, Browser: r.Browser,
 	}, key)
 }
 

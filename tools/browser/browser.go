@@ -17,6 +17,8 @@ import (
 
 	"github.com/chromedp/cdproto/browser"
 	"github.com/chromedp/cdproto/target"
+
+	"agentd/tools"
 )
 
 //go:embed outline.js
@@ -44,6 +46,10 @@ type Options struct {
 	Proxy string
 	// NoSandbox turns the browser's own sandbox off: as root, or in a box, which is the better one.
 	NoSandbox bool
+	// Tabs are those that an earlier browser of the run had, by task. They are opened again, by address, at a task's first use.
+	Tabs map[string][]tools.Tab
+	// Level is the isolation that Start gives, for results.
+	Level string
 	// MaxDownload bounds one file, in bytes. 0 means 256 MiB.
 	MaxDownload int64
 	// Log receives what an operator would act on. Nil discards.
@@ -105,6 +111,11 @@ func New(o Options) (*Browser, error) {
 	}
 	b := &Browser{o: o, changed: make(chan struct{}), sessions: map[target.SessionID]*tab{}, targets: map[target.ID]*tab{}, tasks: map[string]*Task{}, files: map[string]*download{}}
 	b.ctx, b.cancel = context.WithCancelCause(context.Background())
+	for _, tabs := range o.Tabs {
+		for _, t := range tabs {
+			b.nextTab = max(b.nextTab, tabNumber(t.ID))
+		}
+	}
 	return b, nil
 }
 
@@ -210,7 +221,7 @@ func (b *Browser) start(ctx context.Context) (*conn, error) {
 	b.starts++
 	again := b.starts > 1
 	b.mu.Unlock()
-	ctx, cancel := context.WithTimeoutCause(ctx, 20*time.Second, errors.New("the browser did not answer within 20 s of its start"))
+	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout, fmt.Errorf("the browser did not answer within %v of its start", startTimeout))
 	defer cancel()
 	if err := b.greet(ctx, c); err != nil {
 		b.end()
@@ -347,6 +358,9 @@ func (b *Browser) argv() []string {
 	}
 	return append(args, "about:blank")
 }
+
+// startTimeout is for a machine that is very busy: a start takes a second or two.
+const startTimeout = time.Minute
 
 // scratchName begins the names of scratch folders.
 const scratchName = "agentd-browser-"

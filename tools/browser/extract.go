@@ -50,7 +50,11 @@ func (x *action) extract(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", refuse("no text could be made of it: %v", err)
 	}
-	return quotedText(got.URL, text, x.a.Page, got.Cut), nil
+	room := extractBytes
+	if x.env.Room > 0 {
+		room = min(room, max(x.env.Room-headRoom, leastPage))
+	}
+	return quotedText(got.URL, text, x.a.Page, room, got.Cut), nil
 }
 
 func asCSV(rows [][]string) (string, error) {
@@ -98,16 +102,16 @@ func convert(ctx context.Context, src string, at *url.URL) (string, error) {
 }
 
 // quotedText is one page of a text, each line marked as quoted so that none can pass for anything else.
-func quotedText(from, text string, page int, cut bool) string {
+func quotedText(from, text string, page, room int, cut bool) string {
 	text = strings.ToValidUTF8(text, "�")
 	lines := strings.Split(text, "\n")
 	for i := range lines {
-		lines[i] = "> " + strings.TrimRight(bounded(lines[i], extractBytes-16), " ")
+		lines[i] = "> " + strings.TrimRight(bounded(lines[i], room-16), " ")
 	}
 	var pages [][]string
-	size := extractBytes
+	size := room
 	for _, l := range lines {
-		if size += len(l) + 1; size > extractBytes {
+		if size += len(l) + 1; size > room {
 			pages, size = append(pages, nil), len(l)+1
 		}
 		pages[len(pages)-1] = append(pages[len(pages)-1], l)

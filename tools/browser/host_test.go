@@ -61,7 +61,7 @@ func with(t testing.TB, b *browser.Browser) *driver {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { root.Close() })
-	return &driver{t: t, b: b, tool: b.Task("main").Tool(), env: tools.Env{Root: root}, dir: dir}
+	return &driver{t: t, b: b, tool: browser.Tool{}, env: tools.Env{Root: root, Tabs: b.Tabs("main")}, dir: dir}
 }
 
 // try does one action: its arguments are the action, then name and value.

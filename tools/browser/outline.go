@@ -14,6 +14,8 @@ import (
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/dom"
 	"github.com/chromedp/cdproto/runtime"
+
+	"agentd/tools"
 )
 
 // line is one line of an outline.
@@ -242,8 +244,10 @@ func (t *tab) handle(ctx context.Context, c *conn, f frame, expr string) (runtim
 var errStale = errors.New("the element is gone")
 
 const (
-	pageBytes = 8 << 10 // of one page of an outline
-	repeats   = 8       // lines of one kind before the rest is folded
+	pageBytes = 8 << 10 // of one page of an outline, where the model is shown so much at once
+	leastPage = 1 << 10
+	headRoom  = 500 // of what stands around a page
+	repeats   = 8   // lines of one kind before the rest is folded
 )
 
 // textKind is the kind of a line that is nothing but text.
@@ -322,15 +326,23 @@ func write(lines []line, news map[string]int) []string {
 	return out
 }
 
-// clip cuts lines into pages of at most pageBytes and returns one of them, counted from 1, and their number.
-func clip(lines []string, page int) ([]string, int) {
+// roomOf is the size of a page of an outline.
+func roomOf(env tools.Env) int {
+	if env.Room == 0 {
+		return pageBytes
+	}
+	return min(max(env.Room-headRoom, leastPage), pageBytes)
+}
+
+// clip cuts lines into pages of at most room bytes and returns one of them, counted from 1, and their number.
+func clip(lines []string, page, room int) ([]string, int) {
 	var pages [][]string
-	size := pageBytes
+	size := room
 	for _, l := range lines {
-		if len(l) > pageBytes {
-			l = bounded(l, pageBytes-8)
+		if len(l) > room {
+			l = bounded(l, room-8)
 		}
-		if size += len(l) + 1; size > pageBytes {
+		if size += len(l) + 1; size > room {
 			pages = append(pages, nil)
 			size = len(l) + 1
 		}
@@ -387,7 +399,7 @@ func (t *tab) view(ctx context.Context, page int, ref string) (string, error) {
 	} else {
 		lines = fold(lines)
 	}
-	out, pages := clip(write(lines, news), page)
+	out, pages := clip(write(lines, news), page, t.room)
 	var b strings.Builder
 	b.WriteString(t.head(s) + "\n" + strings.Join(out, "\n") + "\n")
 	if len(s.Lines) == 0 {
@@ -466,7 +478,7 @@ func (t *tab) find(ctx context.Context, text string, page int) (string, error) {
 	if n == 0 {
 		return fmt.Sprintf("%s\nnothing on the page holds %s\n", t.head(s), quote(text)), nil
 	}
-	lines, pages := clip(write(out, nil), page)
+	lines, pages := clip(write(out, nil), page, t.room)
 	r := fmt.Sprintf("%s\n%d lines hold %s:\n%s\n", t.head(s), n, quote(text), strings.Join(lines, "\n"))
 	if pages > 1 {
 		r += fmt.Sprintf("-- page %d of %d --\n", min(max(page, 1), pages), pages)
@@ -483,7 +495,7 @@ func (t *tab) diff(ctx context.Context) (string, error) {
 	}
 	news := t.remember(s.Lines)
 	whole := func() string {
-		out, pages := clip(write(fold(s.Lines), news), 1)
+		out, pages := clip(write(fold(s.Lines), news), 1, t.room)
 		var b strings.Builder
 		b.WriteString(t.head(s) + "\n" + strings.Join(out, "\n") + "\n")
 		if len(s.Lines) == 0 {
@@ -545,7 +557,7 @@ func (t *tab) diff(ctx context.Context) (string, error) {
 		}
 		above = append(above, l)
 	}
-	out, pages := clip(write(fold(show), news), 1)
+	out, pages := clip(write(fold(show), news), 1, t.room)
 	var b strings.Builder
 	b.WriteString("changed on the page (* new):\n")
 	if added > 0 {

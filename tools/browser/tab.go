@@ -48,6 +48,7 @@ type tab struct {
 	owners           map[string]cdp.FrameID  // frame of an iframe element, by its ref
 	last             []line                  // the outline that the model saw last; of its task's actions alone
 	lastDocument     int
+	room             int // bytes of a page of an outline; of its task's actions alone
 }
 
 // frame is one document's place in a tab.

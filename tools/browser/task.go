@@ -21,6 +21,7 @@ const (
 	maxTimeout     = 300
 	maxTabs        = 20
 	maxNotes       = 20
+	keep           = 8 << 10 // of the head and of the tail of a result
 )
 
 // Task is the browser as one task of a run sees it: its own tabs, in the profile that all tasks share.
@@ -34,15 +35,17 @@ type Task struct {
 	tabs    []*tab
 	current *tab
 	notes   []string
+	lost    []tools.Tab // of an earlier browser, not yet opened again
 }
 
-// Task returns the browser as a task sees it; the same name gives the same one.
-func (b *Browser) Task(name string) *Task {
+// Tabs returns the browser as a task sees it; the same name gives the same one.
+func (b *Browser) Tabs(name string) tools.Tabs {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	k := b.tasks[name]
 	if k == nil {
-		k = &Task{b: b, name: name}
+		k = &Task{b: b, name: name, lost: b.o.Tabs[name]}
+		delete(b.o.Tabs, name)
 		b.tasks[name] = k
 	}
 	return k
@@ -124,14 +127,19 @@ func (k *Task) Do(ctx context.Context, env tools.Env, a args.Browser) (tools.Res
 		limit = time.Duration(min(a.Timeout, maxTimeout)) * time.Second
 	}
 	outer := ctx
+	c, err := k.b.live(ctx) // a start has a deadline of its own
+	if err != nil {
+		return tools.Result{}, err
+	}
+	x := &action{Task: k, a: a, env: env, c: c}
+	x.reopen(ctx)
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, errSlow)
 	defer cancel()
-	x := &action{Task: k, a: a, env: env}
 	text, err := x.run(ctx)
 	if outer.Err() != nil {
 		return tools.Result{}, context.Cause(outer)
 	}
-	res := tools.Result{OK: err == nil, Changed: x.changed}
+	res := tools.Result{OK: err == nil, Level: k.b.o.Level, Changed: x.changed}
 	if err != nil {
 		res.Exit = 1
 		if text, err = x.explain(outer, err); err != nil {
@@ -140,7 +148,8 @@ func (k *Task) Do(ctx context.Context, env tools.Env, a args.Browser) (tools.Res
 	}
 	x.collect(outer, &text)
 	res.Changed = x.changed
-	res.Output = tools.Text(text)
+	res.Output = tools.NewOutput(keep)
+	_, _ = res.Output.Write([]byte(text)) // never fails
 	return res, nil
 }
 
@@ -149,11 +158,6 @@ var errSlow = errors.New("the time of the action is over")
 
 // run prepares the tab and does the action.
 func (x *action) run(ctx context.Context) (string, error) {
-	c, err := x.b.live(ctx)
-	if err != nil {
-		return "", err
-	}
-	x.c = c
 	x.b.mu.Lock()
 	t := x.current
 	x.b.mu.Unlock()
@@ -161,6 +165,7 @@ func (x *action) run(ctx context.Context) (string, error) {
 	case x.a.Action == "tabs":
 		return x.listTabs(), nil
 	case x.a.Action == "open" && (t == nil || x.a.To == "new"):
+		var err error
 		if t, err = x.newTab(ctx); err != nil {
 			return "", err
 		}
@@ -168,6 +173,7 @@ func (x *action) run(ctx context.Context) (string, error) {
 		return "", refuse("no page is open: open one first")
 	}
 	x.t = t
+	t.room = roomOf(x.env)
 	inner, interrupt := context.WithCancelCause(ctx)
 	defer interrupt(nil)
 	x.b.mu.Lock()
@@ -348,6 +354,7 @@ func (x *action) tabAction(ctx context.Context) (string, error) {
 		return "closed " + t.id + "\n" + x.listTabs(), nil
 	}
 	x.current, x.t = t, t
+	t.room = roomOf(x.env)
 	d := t.dialog
 	x.b.mu.Unlock()
 	if d != nil {

@@ -15,11 +15,8 @@ import (
 //go:embed browser.md
 var prompt string
 
-// Tool is the browser as a tool of one task.
-type Tool struct{ task *Task }
-
-// Tool returns the tool by which a model uses the task's tabs.
-func (k *Task) Tool() *Tool { return &Tool{k} }
+// Tool is the tool by which a model uses the tabs of a task, which are Env.Tabs.
+type Tool struct{}
 
 var spec = func() tools.Spec {
 	text, sample, _ := strings.Cut(prompt, "\n---\n")
@@ -32,10 +29,10 @@ var spec = func() tools.Spec {
 }()
 
 // Spec describes the tool.
-func (t *Tool) Spec() tools.Spec { return spec }
+func (Tool) Spec() tools.Spec { return spec }
 
 // Decode reads and checks arguments.
-func (t *Tool) Decode(raw json.RawMessage) (args.Args, error) {
+func (Tool) Decode(raw json.RawMessage) (args.Args, error) {
 	a, err := args.Decode[args.Browser](raw)
 	if err == nil {
 		err = check(a)
@@ -80,7 +77,7 @@ func check(a args.Browser) error {
 }
 
 // Effect says what repeating a call would do.
-func (t *Tool) Effect(a args.Args) tools.Effect {
+func (Tool) Effect(a args.Args) tools.Effect {
 	v, ok := a.(args.Browser)
 	if !ok {
 		return tools.Once
@@ -95,7 +92,7 @@ func (t *Tool) Effect(a args.Args) tools.Effect {
 }
 
 // Run does one action.
-func (t *Tool) Run(ctx context.Context, env tools.Env, a args.Args) (tools.Result, error) {
+func (Tool) Run(ctx context.Context, env tools.Env, a args.Args) (tools.Result, error) {
 	v, ok := a.(args.Browser)
 	if !ok {
 		return tools.Result{}, fmt.Errorf("browser: got the arguments %T of another tool", a)
@@ -103,7 +100,10 @@ func (t *Tool) Run(ctx context.Context, env tools.Env, a args.Args) (tools.Resul
 	if err := ctx.Err(); err != nil {
 		return tools.Result{}, context.Cause(ctx)
 	}
-	res, err := t.task.Do(ctx, env, v)
+	if env.Tabs == nil {
+		return tools.Result{}, errors.New("browser: this run has no browser")
+	}
+	res, err := env.Tabs.Do(ctx, env, v)
 	if err != nil {
 		return tools.Result{}, fmt.Errorf("browser: %w", err)
 	}
@@ -111,7 +111,7 @@ func (t *Tool) Run(ctx context.Context, env tools.Env, a args.Args) (tools.Resul
 }
 
 // DecodeFenced makes arguments of a call's two parts: "click e12", "open https://…", "drag e3 e9", and the text in the fence.
-func (t *Tool) DecodeFenced(inline, body string) (json.RawMessage, error) {
+func (Tool) DecodeFenced(inline, body string) (json.RawMessage, error) {
 	words := strings.Fields(inline)
 	if len(words) == 0 {
 		return nil, errors.New("browser: write what to do behind the action's name, for example: Action: browser click e12")

@@ -40,10 +40,10 @@ func TestClip(t *testing.T) {
 	for i := range 1000 {
 		lines = append(lines, fmt.Sprintf("- line %d %s", i, strings.Repeat("x", 40)))
 	}
-	_, pages := clip(lines, 1)
+	_, pages := clip(lines, 1, pageBytes)
 	var seen []string
 	for p := 1; p <= pages; p++ {
-		part, n := clip(lines, p)
+		part, n := clip(lines, p, pageBytes)
 		if n != pages || len(strings.Join(part, "\n")) > pageBytes {
 			t.Fatalf("page %d of %d has %d bytes", p, n, len(strings.Join(part, "\n")))
 		}
@@ -52,7 +52,7 @@ func TestClip(t *testing.T) {
 	if strings.Join(seen, "\n") != strings.Join(lines, "\n") {
 		t.Error("the pages are not the whole")
 	}
-	if last, _ := clip(lines, 999); last[len(last)-1] != lines[999] {
+	if last, _ := clip(lines, 999, pageBytes); last[len(last)-1] != lines[999] {
 		t.Error("a page behind the last is not the last")
 	}
 }
@@ -88,7 +88,7 @@ func TestAddress(t *testing.T) {
 }
 
 func TestDecode(t *testing.T) {
-	tool := (&Task{}).Tool()
+	tool := Tool{}
 	for raw, want := range map[string]string{
 		`{"action":"click"}`:                              `needs the argument "ref"`,
 		`{"action":"fly"}`:                                "must be a string, one of",
@@ -129,7 +129,7 @@ func TestDecode(t *testing.T) {
 
 // A page can't write anything that looks like the tool's own words.
 func TestQuotedText(t *testing.T) {
-	got := quotedText("http://a/", "x\n-- page 9 of 9 --\n[e1]", 1, false)
+	got := quotedText("http://a/", "x\n-- page 9 of 9 --\n[e1]", 1, extractBytes, false)
 	for l := range strings.Lines(got) {
 		if !strings.HasPrefix(l, "> ") && !strings.HasPrefix(l, "text of ") {
 			t.Errorf("unquoted: %q", l)

@@ -50,7 +50,7 @@ func run(ctx context.Context, argv []string, out, errs io.Writer) int {
 		return 1
 	}
 	defer done()
-	p := &player{ctx: ctx, tool: b.Task("play").Tool(), log: io.Discard}
+	p := &player{ctx: ctx, tool: browser.Tool{}, tabs: b.Tabs("play"), log: io.Discard}
 	if *verbose {
 		p.log = out
 	}
@@ -144,6 +144,7 @@ func ask(ctx context.Context, method, to, body string, out any) error {
 type player struct {
 	ctx   context.Context
 	tool  tools.Tool
+	tabs  tools.Tabs
 	log   io.Writer
 	n     int
 	times []time.Duration
@@ -173,7 +174,7 @@ func (p *player) do(a args.Browser) string {
 		panic(failed{err})
 	}
 	began := time.Now()
-	r, err := p.tool.Run(p.ctx, tools.Env{}, decoded)
+	r, err := p.tool.Run(p.ctx, tools.Env{Tabs: p.tabs}, decoded)
 	if err != nil {
 		panic(failed{err})
 	}
