@@ -62,10 +62,11 @@ test-crash: bin/.built
 test-sandbox:
 	CGO_ENABLED=0 go test -count=1 -timeout 15m ./sandbox/...
 
-## test-browser: the browser tool against a real Chromium, hard pages included
+## test-browser: the browser tool against a real Chromium, hard pages and the death of its daemon included
 test-browser:
 	@scripts/need.sh chromium:chromium
 	go test -tags browser -count=1 -timeout 15m ./tools/browser/...
+	go test -tags browser -count=1 -timeout 15m -run Browser ./cmd/agentd/crashtest
 
 ## test-memory: crash safety of the memory store, at length
 test-memory:

@@ -240,8 +240,8 @@ func (x *action) chain(id cdp.FrameID) []link {
 	return out
 }
 
-// begin notes where a tab stands before an action.
-func (x *action) begin() (began, requested int) {
+// stand notes where a tab stands before an action.
+func (x *action) stand() (began, requested int) {
 	x.b.mu.Lock()
 	defer x.b.mu.Unlock()
 	return x.t.began, x.t.requested
@@ -263,7 +263,7 @@ func (x *action) click(ctx context.Context) (string, error) {
 	if p.Tag == "INPUT" && p.Type == "file" {
 		return "", refuse("%s takes a file: use the action upload with its path as text", p.Name)
 	}
-	began, requested := x.begin()
+	began, requested := x.stand()
 	if err := x.hit(ctx, p, map[string]int{"hover": 0, "dblclick": 2}[x.a.Action], x.a.Action); err != nil && !errors.Is(context.Cause(ctx), errDialog) {
 		return "", err
 	}
@@ -313,7 +313,7 @@ func (x *action) check(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	began, requested := x.begin()
+	began, requested := x.stand()
 	if err := x.hit(ctx, p, 1, "click"); err != nil {
 		return "", err
 	}
@@ -353,7 +353,7 @@ func (x *action) scroll(ctx context.Context) (string, error) {
 	default:
 		return "", refuse("scroll takes up, down, left, right, top or bottom as text, not %s", quote(bounded(x.a.Text, 40)))
 	}
-	began, requested := x.begin()
+	began, requested := x.stand()
 	var got struct {
 		Stale         bool
 		Moved, At, Of int

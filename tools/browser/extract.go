@@ -137,7 +137,7 @@ func (x *action) evaluate(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	began, requested := x.begin()
+	began, requested := x.stand()
 	var out json.RawMessage
 	err = evaluate(ctx, c, f.session, f.main, x.a.Text, &out, false)
 	var s *scriptError

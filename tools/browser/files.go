@@ -252,7 +252,7 @@ func (x *action) upload(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	began, requested := x.begin()
+	began, requested := x.stand()
 	if _, err := call(ctx, c, f.session, dom.SetFileInputFiles, dom.SetFileInputFilesParams{Files: seen, ObjectID: obj}); err != nil {
 		return "", err
 	}

@@ -26,7 +26,7 @@ func (x *action) typeText(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	began, requested := x.begin()
+	began, requested := x.stand()
 	var at struct {
 		Stale, Special, Filled bool
 		Bad                    string
@@ -174,7 +174,7 @@ func (x *action) press(ctx context.Context) (string, error) {
 		}
 		send = append(send, e)
 	}
-	began, requested := x.begin()
+	began, requested := x.stand()
 	if err := x.keys(ctx, send); err != nil {
 		return "", err
 	}
@@ -187,7 +187,7 @@ func (x *action) choose(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	began, requested := x.begin()
+	began, requested := x.stand()
 	var got struct {
 		Stale, Other bool
 		Bad, Value   string
@@ -214,7 +214,7 @@ func (x *action) drag(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	began, requested := x.begin()
+	began, requested := x.stand()
 	x.b.mu.Lock()
 	x.t.dragged = nil
 	s := x.t.session

@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/chromedp/cdproto/cdp"
@@ -29,7 +29,7 @@ type Task struct {
 	b    *Browser
 	name string
 
-	acting sync.Mutex // held by the action that runs
+	acting chan struct{} // holds a token while an action runs, or a person uses the tabs
 
 	// Guarded by b.mu.
 	tabs    []*tab
@@ -44,17 +44,47 @@ func (b *Browser) Tabs(name string) tools.Tabs {
 	defer b.mu.Unlock()
 	k := b.tasks[name]
 	if k == nil {
-		k = &Task{b: b, name: name, lost: b.o.Tabs[name]}
+		k = &Task{b: b, name: name, acting: make(chan struct{}, 1), lost: b.o.Tabs[name]}
 		delete(b.o.Tabs, name)
 		b.tasks[name] = k
 	}
 	return k
 }
 
+// begin waits until nobody else uses the tabs. finish lets the next one.
+func (k *Task) begin(ctx context.Context) error {
+	select {
+	case k.acting <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (k *Task) finish() { <-k.acting }
+
+// origins are the hosts of the pages that the task has open, none of which vouches for what it says.
+func (k *Task) origins() []string {
+	k.b.mu.Lock()
+	defer k.b.mu.Unlock()
+	var out []string
+	for _, t := range k.tabs {
+		u, err := url.Parse(t.url)
+		if err != nil || u.Host == "" {
+			continue
+		}
+		if o := "web:" + bounded(u.Host, 200); !slices.Contains(out, o) {
+			out = append(out, o)
+		}
+	}
+	return out
+}
+
 // Close closes the task's tabs.
 func (k *Task) Close() {
-	k.acting.Lock()
-	defer k.acting.Unlock()
+	if k.begin(k.b.ctx) == nil {
+		defer k.finish()
+	}
 	k.b.mu.Lock()
 	defer k.b.mu.Unlock()
 	for _, t := range slices.Clone(k.tabs) {
@@ -120,8 +150,10 @@ type action struct {
 
 // Do does one action and says what came of it.
 func (k *Task) Do(ctx context.Context, env tools.Env, a args.Browser) (tools.Result, error) {
-	k.acting.Lock()
-	defer k.acting.Unlock()
+	if err := k.begin(ctx); err != nil {
+		return tools.Result{}, err
+	}
+	defer k.finish()
 	limit := defaultTimeout
 	if a.Timeout > 0 {
 		limit = time.Duration(min(a.Timeout, maxTimeout)) * time.Second
@@ -147,7 +179,7 @@ func (k *Task) Do(ctx context.Context, env tools.Env, a args.Browser) (tools.Res
 		}
 	}
 	x.collect(outer, &text)
-	res.Changed = x.changed
+	res.Changed, res.Origins = x.changed, x.origins()
 	res.Output = tools.NewOutput(keep)
 	_, _ = res.Output.Write([]byte(text)) // never fails
 	return res, nil

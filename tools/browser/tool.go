@@ -91,6 +91,12 @@ func (Tool) Effect(a args.Args) tools.Effect {
 	return tools.Once
 }
 
+// Outward reports whether a call can send something out: an action on a page, or an address that holds it.
+func (t Tool) Outward(a args.Args) bool {
+	v, ok := a.(args.Browser)
+	return !ok || v.Action == "open" || t.Effect(a) == tools.Once
+}
+
 // Run does one action.
 func (Tool) Run(ctx context.Context, env tools.Env, a args.Args) (tools.Result, error) {
 	v, ok := a.(args.Browser)

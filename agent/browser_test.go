@@ -1,0 +1,177 @@
+package agent_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"agentd/agent"
+	"agentd/goals"
+	"agentd/journal"
+	"agentd/llm"
+	"agentd/tools"
+	"agentd/tools/args"
+	"agentd/tools/browser"
+)
+
+// window is a browser of one tab that notes what is done with it.
+type window struct {
+	seen map[string][]tools.Tab
+
+	mu     sync.Mutex // guards the fields below
+	url    string
+	refs   int
+	rooms  []int
+	closed []string // tasks, and "" for the browser
+}
+
+func (w *window) Tabs(task string) tools.Tabs { return &view{w, task} }
+
+func (w *window) Close() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.closed = append(w.closed, "")
+	return nil
+}
+
+type view struct {
+	*window
+	task string
+}
+
+func (v *view) Do(_ context.Context, env tools.Env, a args.Browser) (tools.Result, error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.rooms = append(v.rooms, env.Room)
+	if a.Action == "open" {
+		v.url = a.URL
+	}
+	v.refs += 3
+	return tools.Result{OK: true, Output: tools.Text("at " + v.url)}, nil
+}
+
+func (v *view) Open() []tools.Tab {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return []tools.Tab{{ID: "t1", URL: v.url, Front: true, Refs: v.refs}}
+}
+
+func (v *view) Close() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.closed = append(v.closed, v.task)
+}
+
+// withBrowser gives a rig browsers and returns how to list them.
+func withBrowser(r *rig) func() []*window {
+	var mu sync.Mutex
+	var all []*window
+	set, err := tools.Builtin().With(browser.Tool{})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.cfg.Tools = set
+	r.cfg.Browser = func(_ journal.RunID, _ journal.RunStarted, seen map[string][]tools.Tab) (tools.Browser, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		w := &window{seen: seen}
+		all = append(all, w)
+		return w, nil
+	}
+	r.restart()
+	return func() []*window {
+		mu.Lock()
+		defer mu.Unlock()
+		return slices.Clone(all)
+	}
+}
+
+var oneCheck = goals.Goal{Text: "Look", Probes: []goals.Probe{{Name: "p", Cmd: "true"}}, Require: []string{"p.exit == 0"}}
+
+// A browser is offered where a person asks for one or names an address; where only the network is open, not to small models.
+func TestBrowserIsOffered(t *testing.T) {
+	for _, tt := range []struct {
+		name, text, want string
+		net              []string
+		start            string
+		small, big       bool
+	}{
+		{"nothing speaks for it", "Count the files", "", nil, "", false, false},
+		{"asked for", "Count the files", "on", nil, agent.BrowserAsked, true, true},
+		{"an address", "Read http://127.0.0.1:8080/ and say its title", "", nil, agent.BrowserAsked, true, true},
+		{"an address, and not wanted", "Read http://127.0.0.1:8080/", "off", nil, "", false, false},
+		{"the network", "Count the files", "", []string{"127.0.0.1:1"}, agent.BrowserOffered, false, true},
+	} {
+		for _, style := range []llm.Style{llm.StyleTools, llm.StyleFenced} {
+			t.Run(tt.name+"/"+string(style), func(t *testing.T) {
+				offered := ""
+				m := &model{info: llm.Info{Name: "test/m", Window: 100000, Style: style, Grammar: true}, reply: func(_ int, r *llm.Request) (*llm.Reply, error) {
+					offered = r.Messages[0].Text + r.Grammar
+					for _, s := range r.Tools {
+						offered += "\n- " + s.Name
+					}
+					if style == llm.StyleFenced {
+						return &llm.Reply{Text: "Thought: x\nAction: finish\n~~~\ndone\n~~~"}, nil
+					}
+					return calling("finish", `{"result":"done"}`), nil
+				}}
+				r := newRig(t, m)
+				withBrowser(r)
+				g := oneCheck
+				g.Text = tt.text
+				s := r.ended(r.start(agent.Request{Goal: g, Model: "test/m", Browser: tt.want, Net: tt.net}))
+				want := tt.big
+				if style == llm.StyleFenced {
+					want = tt.small
+				}
+				if s.Start.Browser != tt.start || strings.Contains(offered, "- browser") != want {
+					t.Errorf("%q, offered:\n%s", s.Start.Browser, offered)
+				}
+			})
+		}
+	}
+}
+
+// A run's browser is made at first use and closed with it; what it had open is in the journal, and is given to the browser of the
+// next daemon.
+func TestBrowserOfARun(t *testing.T) {
+	hold, held := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	m := &model{info: llm.Info{Name: "test/m", Window: 100000}, reply: func(_ int, r *llm.Request) (*llm.Reply, error) {
+		last := r.Messages[len(r.Messages)-1].Text
+		switch {
+		case strings.Contains(last, "at http://b/"):
+			return calling("finish", `{"result":"done"}`), nil
+		case strings.Contains(last, "at http://a/"):
+			once.Do(func() { close(held); <-hold })
+			return calling("browser", `{"action":"open","url":"http://b/"}`), nil
+		}
+		return calling("browser", `{"action":"open","url":"http://a/"}`), nil
+	}}
+	r := newRig(t, m)
+	all := withBrowser(r)
+	id := r.start(agent.Request{Goal: oneCheck, Model: "test/m", Browser: "on"})
+	<-held
+	s := r.until(id, "the tab", func(s *journal.State) bool { return len(s.Tabs) == 1 })
+	task := s.Plan.Tasks[0].ID
+	want := []journal.Tab{{ID: "t1", URL: "http://a/", Front: true, Refs: 3}}
+	if got := s.Tabs[task]; !slices.Equal(got, want) {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	go func() { close(hold) }()
+	r.restart()
+	s = r.ended(id)
+	ws := all()
+	if len(ws) != 2 || fmt.Sprint(ws[0].closed) != fmt.Sprint([]string{task, ""}) || fmt.Sprint(ws[1].closed) != fmt.Sprint([]string{task, ""}) {
+		t.Fatalf("%d browsers: %+v", len(ws), ws)
+	}
+	if got := ws[1].seen[task]; !slices.Equal(got, []tools.Tab{{ID: "t1", URL: "http://a/", Front: true, Refs: 3}}) {
+		t.Errorf("the second browser was told of %+v", got)
+	}
+	if len(s.Tabs) != 0 || ws[0].rooms[0] == 0 {
+		t.Errorf("tabs %v, rooms %v", s.Tabs, ws[0].rooms)
+	}
+}
