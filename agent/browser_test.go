@@ -20,6 +20,7 @@ import (
 // window is a browser of one tab that notes what is done with it.
 type window struct {
 	seen map[string][]tools.Tab
+	held chan struct{} // closed when the first browser hangs
 
 	mu     sync.Mutex // guards the fields below
 	url    string
@@ -42,7 +43,12 @@ type view struct {
 	task string
 }
 
-func (v *view) Do(_ context.Context, env tools.Env, a args.Browser) (tools.Result, error) {
+func (v *view) Do(ctx context.Context, env tools.Env, a args.Browser) (tools.Result, error) {
+	if a.URL == "http://b/" && v.seen == nil { // the first browser never gets there
+		close(v.held)
+		<-ctx.Done()
+		return tools.Result{}, ctx.Err()
+	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.rooms = append(v.rooms, env.Room)
@@ -66,7 +72,7 @@ func (v *view) Close() {
 }
 
 // withBrowser gives a rig browsers and returns how to list them.
-func withBrowser(r *rig) func() []*window {
+func withBrowser(r *rig, held chan struct{}) func() []*window {
 	var mu sync.Mutex
 	var all []*window
 	set, err := tools.Builtin().With(browser.Tool{})
@@ -77,7 +83,10 @@ func withBrowser(r *rig) func() []*window {
 	r.cfg.Browser = func(_ journal.RunID, _ journal.RunStarted, seen map[string][]tools.Tab) (tools.Browser, error) {
 		mu.Lock()
 		defer mu.Unlock()
-		w := &window{seen: seen}
+		w := &window{held: held}
+		if len(seen) > 0 {
+			w.seen = seen
+		}
 		all = append(all, w)
 		return w, nil
 	}
@@ -89,7 +98,7 @@ func withBrowser(r *rig) func() []*window {
 	}
 }
 
-var oneCheck = goals.Goal{Text: "Look", Probes: []goals.Probe{{Name: "p", Cmd: "true"}}, Require: []string{"p.exit == 0"}}
+var lookAround = goals.Goal{Text: "Look", Probes: []goals.Probe{{Name: "p", Cmd: "true"}}, Require: []string{"p.exit == 0"}}
 
 // A browser is offered where a person asks for one or names an address; where only the network is open, not to small models.
 func TestBrowserIsOffered(t *testing.T) {
@@ -119,8 +128,8 @@ func TestBrowserIsOffered(t *testing.T) {
 					return calling("finish", `{"result":"done"}`), nil
 				}}
 				r := newRig(t, m)
-				withBrowser(r)
-				g := oneCheck
+				withBrowser(r, nil)
+				g := lookAround
 				g.Text = tt.text
 				s := r.ended(r.start(agent.Request{Goal: g, Model: "test/m", Browser: tt.want, Net: tt.net}))
 				want := tt.big
@@ -138,22 +147,20 @@ func TestBrowserIsOffered(t *testing.T) {
 // A run's browser is made at first use and closed with it; what it had open is in the journal, and is given to the browser of the
 // next daemon.
 func TestBrowserOfARun(t *testing.T) {
-	hold, held := make(chan struct{}), make(chan struct{})
-	var once sync.Once
+	held := make(chan struct{})
 	m := &model{info: llm.Info{Name: "test/m", Window: 100000}, reply: func(_ int, r *llm.Request) (*llm.Reply, error) {
 		last := r.Messages[len(r.Messages)-1].Text
 		switch {
 		case strings.Contains(last, "at http://b/"):
 			return calling("finish", `{"result":"done"}`), nil
 		case strings.Contains(last, "at http://a/"):
-			once.Do(func() { close(held); <-hold })
 			return calling("browser", `{"action":"open","url":"http://b/"}`), nil
 		}
 		return calling("browser", `{"action":"open","url":"http://a/"}`), nil
 	}}
 	r := newRig(t, m)
-	all := withBrowser(r)
-	id := r.start(agent.Request{Goal: oneCheck, Model: "test/m", Browser: "on"})
+	all := withBrowser(r, held)
+	id := r.start(agent.Request{Goal: lookAround, Model: "test/m", Browser: "on"})
 	<-held
 	s := r.until(id, "the tab", func(s *journal.State) bool { return len(s.Tabs) == 1 })
 	task := s.Plan.Tasks[0].ID
@@ -161,12 +168,11 @@ func TestBrowserOfARun(t *testing.T) {
 	if got := s.Tabs[task]; !slices.Equal(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
-	go func() { close(hold) }()
 	r.restart()
 	s = r.ended(id)
 	ws := all()
 	if len(ws) != 2 || fmt.Sprint(ws[0].closed) != fmt.Sprint([]string{task, ""}) || fmt.Sprint(ws[1].closed) != fmt.Sprint([]string{task, ""}) {
-		t.Fatalf("%d browsers: %+v", len(ws), ws)
+		t.Fatalf("%d browsers: closed %q, %q", len(ws), ws[0].closed, ws[len(ws)-1].closed)
 	}
 	if got := ws[1].seen[task]; !slices.Equal(got, []tools.Tab{{ID: "t1", URL: "http://a/", Front: true, Refs: 3}}) {
 		t.Errorf("the second browser was told of %+v", got)
