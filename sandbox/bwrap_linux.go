@@ -43,13 +43,13 @@ func newBubblewrap(n *nursery) (launcher, error) {
 func (l *bubblewrap) level() Level { return LevelNamespaces }
 func (l *bubblewrap) close()       { l.nursery.close() }
 
-func (l *bubblewrap) launch(pl *plan) (*launched, error) {
+func (l *bubblewrap) launch(pl *plan, steps uint32) (*launched, error) {
 	for _, f := range pl.net.forwards {
 		if !f.Addr().IsLoopback() {
 			return nil, badField("net.allow", "%s: only names and loopback addresses can be opened in a box made by bubblewrap", f)
 		}
 	}
-	s := &boxinit.Spec{Steps: boxinit.StepCaps | boxinit.StepHandOut, Rlimits: pl.rlimits(), Seccomp: netnsFilter()}
+	s := &boxinit.Spec{Steps: boxinit.StepCaps | boxinit.StepHandOut | steps, Rlimits: pl.rlimits(), Seccomp: netnsFilter()}
 	s.Ops = pl.net.ops()
 	landlockOps(s, pl, l.abi)
 	argv := []string{l.bwrap, "--unshare-user", "--unshare-all", "--die-with-parent", "--new-session", "--as-pid-1", "--uid", strconv.Itoa(boxUID), "--gid", strconv.Itoa(boxUID), "--hostname", "box",
@@ -71,11 +71,11 @@ func (l *bubblewrap) launch(pl *plan) (*launched, error) {
 		return nil, err
 	}
 	argv = append(argv, "--remount-ro", "/", "--chdir", "/", "--", initPlace)
-	ip, err := l.nursery.start(boxinit.Birth{Role: boxinit.RoleBox, Argv: argv})
+	ip, err := l.nursery.start(boxinit.Birth{Argv: argv})
 	if err != nil {
 		return nil, err
 	}
-	return &launched{init: ip, spec: s, dir: boxWS, env: pl.env, soft: true, release: files}, nil
+	return &launched{init: ip, spec: s, dir: boxWS, env: pl.env, soft: true, tell: true, release: files}, nil
 }
 
 func (l *bubblewrap) ops(argv []string, ops []boxinit.Op) []string {

@@ -15,8 +15,8 @@ import (
 // launcher starts the init of a box: natively, inside bubblewrap, or without namespaces.
 type launcher interface {
 	level() Level
-	// launch starts an init and says what it shall build.
-	launch(pl *plan) (*launched, error)
+	// launch starts an init, which builds what it is told with the further steps.
+	launch(pl *plan, steps uint32) (*launched, error)
 	close()
 }
 
@@ -24,11 +24,11 @@ type launcher interface {
 type launched struct {
 	init    *initProc
 	spec    *boxinit.Spec
-	mounts  []*os.File        // go with the spec
 	dir     string            // the workspace's path in the box
 	env     map[string]string // of the program
 	release func()            // removes what the launcher made for this box; may be nil
 	soft    bool              // the process is not the box's init itself: that has to be asked to end
+	tell    bool              // the init waits for its spec
 }
 
 // cell is a box that is built and waits for its program.
@@ -68,12 +68,15 @@ func (b *Box) build(ctx context.Context, pl *plan, key string) (*cell, error) {
 			return nil, err
 		}
 	}
-	l, err := b.launcher.launch(pl)
+	var steps uint32
+	if b.opts.FailSetup {
+		steps = boxinit.StepFailAtEnd
+	}
+	l, err := b.launcher.launch(pl, steps)
 	if err != nil {
 		release()
 		return nil, err
 	}
-	defer closeAll(l.mounts)
 	c := &cell{key: key, plan: pl, level: b.launcher.level(), init: l.init, dir: l.dir, env: l.env, soft: l.soft}
 	c.release = func() {
 		if l.release != nil {
@@ -96,13 +99,10 @@ func (b *Box) build(ctx context.Context, pl *plan, key string) (*cell, error) {
 			return nil, err
 		}
 	}
-	if b.opts.FailSetup {
-		l.spec.Steps |= boxinit.StepFailAtEnd
-	}
 	stop := context.AfterFunc(ctx, func() { c.kill() })
 	defer stop()
 	c.ctl.SetDeadline(time.Now().Add(setupTimeout))
-	if err := c.setup(l.spec, l.mounts); err != nil {
+	if err := c.setup(l.spec, l.tell); err != nil {
 		c.end()
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
@@ -126,13 +126,12 @@ func (c *cell) kill() {
 // treeGrace is how long an init may take to end its descendants where no namespace does it.
 const treeGrace = 3 * time.Second
 
-func (c *cell) setup(spec *boxinit.Spec, mounts []*os.File) error {
-	fds := make([]int, len(mounts))
-	for i, f := range mounts {
-		fds[i] = int(f.Fd())
-	}
-	if err := c.ctl.send(boxinit.FrameSpec, spec.Encode(), fds...); err != nil {
-		return c.setupError(err)
+// setup waits until the init has built the box. An init that was executed is told first what to build.
+func (c *cell) setup(spec *boxinit.Spec, tell bool) error {
+	if tell {
+		if err := c.ctl.send(boxinit.FrameSpec, spec.Encode()); err != nil {
+			return c.setupError(err)
+		}
 	}
 	kind, body, files, err := c.ctl.receive()
 	if err != nil {
@@ -140,7 +139,7 @@ func (c *cell) setup(spec *boxinit.Spec, mounts []*os.File) error {
 	}
 	if kind == boxinit.FrameError {
 		closeAll(files)
-		return fmt.Errorf("set the box up: %s", body)
+		return fmt.Errorf("set the box up: %s", boxinit.FailureText(body, spec))
 	}
 	if kind != boxinit.FrameReady {
 		closeAll(files)

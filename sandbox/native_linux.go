@@ -134,26 +134,27 @@ func (n *native) close() {
 	n.nursery.close()
 }
 
-// launch executes the init of a box. Its control socket is the box's lifeline.
-func (n *native) launch(pl *plan) (*launched, error) {
+// launch starts the init of a box. Its control socket is the box's lifeline.
+func (n *native) launch(pl *plan, steps uint32) (*launched, error) {
 	spec, mounts, err := n.spec(pl)
 	if err != nil {
 		return nil, err
 	}
-	ip, err := n.nursery.start(n.birth(unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWCGROUP))
+	defer closeAll(mounts)
+	spec.Steps |= steps
+	ip, err := n.nursery.start(n.birth(spec, unix.CLONE_NEWPID|unix.CLONE_NEWNET|unix.CLONE_NEWIPC|unix.CLONE_NEWUTS|unix.CLONE_NEWCGROUP), mounts...)
 	if err != nil {
-		closeAll(mounts)
 		return nil, err
 	}
-	return &launched{init: ip, spec: spec, mounts: mounts, dir: boxWS, env: pl.env}, nil
+	return &launched{init: ip, spec: spec, dir: boxWS, env: pl.env}, nil
 }
 
 // birth is an init in a user and a mount namespace of its own, and others that flags name.
-func (n *native) birth(flags uint64) boxinit.Birth {
+func (n *native) birth(spec *boxinit.Spec, flags uint64) boxinit.Birth {
 	return boxinit.Birth{
-		Role: boxinit.RoleBox, Flags: flags | unix.CLONE_NEWUSER | unix.CLONE_NEWNS,
-		UID: boxUID, HostUID: uint64(n.uid), GID: boxUID, HostGID: uint64(n.gid),
-		SetGroups: n.root, Become: n.root, Caps: true,
+		Flags: flags | unix.CLONE_NEWUSER | unix.CLONE_NEWNS,
+		UID:   boxUID, HostUID: uint64(n.uid), GID: boxUID, HostGID: uint64(n.gid),
+		SetGroups: n.root, Become: n.root, Spec: spec.Encode(),
 	}
 }
 
@@ -171,7 +172,7 @@ func (m *idmaps) get(n *nursery, uid, gid, toUID, toGID uint32) (*os.File, error
 	if f := m.open[key]; f != nil {
 		return f, nil
 	}
-	ip, err := n.start(boxinit.Birth{Role: boxinit.RoleHold, Flags: unix.CLONE_NEWUSER,
+	ip, err := n.start(boxinit.Birth{Flags: unix.CLONE_NEWUSER,
 		UID: uint64(uid), HostUID: uint64(toUID), GID: uint64(gid), HostGID: uint64(toGID), SetGroups: true})
 	if err != nil {
 		return nil, fmt.Errorf("map owner %d:%d: %w", uid, gid, err)

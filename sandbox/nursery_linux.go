@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// nursery is the small process that starts all inits. Starting them from the daemon would copy its page tables every
-// time, since a process in a new user namespace can't share them until its exec.
+// nursery is the small process that forks all inits. The daemon itself couldn't: its threads hold locks, and its page
+// tables are large.
 type nursery struct {
 	program string
 
@@ -76,8 +76,8 @@ func (ip *initProc) close() {
 
 var devNull = sync.OnceValues(func() (*os.File, error) { return os.OpenFile(os.DevNull, os.O_RDWR, 0) })
 
-// start starts an init as b says. The caller owns the control socket and the log.
-func (n *nursery) start(b boxinit.Birth) (*initProc, error) {
+// start starts an init as b says. The caller owns the control socket, the log, and still the mounts.
+func (n *nursery) start(b boxinit.Birth, mounts ...*os.File) (*initProc, error) {
 	null, err := devNull()
 	if err != nil {
 		return nil, err
@@ -87,10 +87,15 @@ func (n *nursery) start(b boxinit.Birth) (*initProc, error) {
 		return nil, err
 	}
 	defer theirs.Close()
+	body := b.Encode()
+	fds := []int{int(null.Fd()), int(ip.log.Fd()), int(theirs.Fd())}
+	for _, f := range mounts {
+		fds = append(fds, int(f.Fd()))
+	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for try := 0; ; try++ {
-		err = n.request(b, ip, null, theirs)
+		err = n.request(body, ip, fds)
 		if err == nil {
 			return ip, nil
 		}
@@ -110,7 +115,7 @@ type birthError string
 
 func (e birthError) Error() string { return string(e) }
 
-func (n *nursery) request(b boxinit.Birth, ip *initProc, null, theirs *os.File) error {
+func (n *nursery) request(birth []byte, ip *initProc, fds []int) error {
 	if n.closed {
 		return ErrClosed
 	}
@@ -120,7 +125,7 @@ func (n *nursery) request(b boxinit.Birth, ip *initProc, null, theirs *os.File) 
 		}
 	}
 	n.ctl.SetDeadline(time.Now().Add(setupTimeout))
-	if err := n.ctl.send(boxinit.FrameBirth, b.Encode(), int(null.Fd()), int(ip.log.Fd()), int(theirs.Fd())); err != nil {
+	if err := n.ctl.send(boxinit.FrameBirth, birth, fds...); err != nil {
 		return err
 	}
 	kind, body, files, err := n.ctl.receive()
@@ -189,8 +194,9 @@ func (n *nursery) end() {
 		return
 	}
 	n.ctl.Close()
-	n.proc.Kill()
+	late := time.AfterFunc(treeGrace, func() { n.proc.Kill() }) // it waits for the inits, which have been ended
 	n.proc.Wait()
+	late.Stop()
 	n.log.Close()
 	n.proc, n.ctl, n.log = nil, nil, nil
 }

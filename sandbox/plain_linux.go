@@ -43,7 +43,7 @@ func (l *plain) close() { l.nursery.close() }
 
 // launch starts an init without namespaces. Paths are the host's own: the view can't be changed, only what of it may
 // be touched.
-func (l *plain) launch(pl *plan) (*launched, error) {
+func (l *plain) launch(pl *plan, steps uint32) (*launched, error) {
 	if pl.net.proxied && l.landlock {
 		return nil, badField("net.allow", "no allow-list can be offered at the level landlock, where there is no network namespace: leave it empty, or allow user namespaces")
 	}
@@ -53,7 +53,7 @@ func (l *plain) launch(pl *plan) (*launched, error) {
 	}
 	out := &launched{release: func() { os.RemoveAll(dir) }}
 	home, tmp := filepath.Join(dir, "home"), filepath.Join(dir, "tmp")
-	s := &boxinit.Spec{Steps: boxinit.StepSubreaper}
+	s := &boxinit.Spec{Steps: boxinit.StepSubreaper | steps}
 	out.spec = s
 	if l.landlock {
 		s.Steps |= boxinit.StepLandlock | boxinit.StepCaps
@@ -91,7 +91,7 @@ func (l *plain) launch(pl *plan) (*launched, error) {
 		}
 	}
 	out.env["HOME"], out.env["TMPDIR"] = home, tmp
-	if out.init, err = l.nursery.start(boxinit.Birth{Role: boxinit.RoleBox}); err != nil {
+	if out.init, err = l.nursery.start(boxinit.Birth{Spec: s.Encode()}); err != nil {
 		out.release()
 		return nil, err
 	}

@@ -101,10 +101,14 @@ func (c *cell) start(ctx context.Context, b *Box, cmd Command) (*Proc, error) {
 	case boxinit.FrameStarted:
 	case boxinit.FrameMissing:
 		closeAll(slices.Concat(near, files))
-		return nil, fmt.Errorf("%w: %s: %s", ErrNoProgram, cmd.Argv[0], body)
+		why := syscall.ENOENT
+		if n, err := boxinit.DecodeNums(body, 1); err == nil {
+			why = syscall.Errno(n[0])
+		}
+		return nil, fmt.Errorf("%w: %s: %w", ErrNoProgram, cmd.Argv[0], why)
 	default:
 		closeAll(slices.Concat(near, files))
-		return nil, fmt.Errorf("start the program: %s", body)
+		return nil, fmt.Errorf("start the program: %s", boxinit.FailureText(body, nil))
 	}
 	c.ctl.SetDeadline(time.Time{})
 	if cmd.TTY {
@@ -422,23 +426,19 @@ func (p *Proc) Dial(ctx context.Context, port uint16) (net.Conn, error) {
 // answer hands the socket of a dial to who asked.
 func (p *Proc) answer(body []byte, files []*os.File) {
 	defer closeAll(files)
-	nums, n := uint64(0), 0
-	for n < len(body) && n < 10 {
-		nums |= uint64(body[n]&0x7f) << (7 * n)
-		n++
-		if body[n-1] < 0x80 {
-			break
-		}
+	nums, err := boxinit.DecodeNums(body, 2)
+	if err != nil {
+		return
 	}
 	var d dialed
 	if len(files) == 1 {
 		d.conn, d.err = net.FileConn(files[0])
 	} else {
-		d.err = fmt.Errorf("dial the box: %s", body[n:])
+		d.err = fmt.Errorf("dial the box: %w", syscall.Errno(nums[1]))
 	}
 	p.mu.Lock()
-	ch := p.dials[nums]
-	delete(p.dials, nums)
+	ch := p.dials[nums[0]]
+	delete(p.dials, nums[0])
 	p.mu.Unlock()
 	if ch != nil {
 		ch <- d

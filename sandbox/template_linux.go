@@ -73,7 +73,7 @@ func (t *templates) build(pl *plan) (*template, error) {
 		return nil, err
 	}
 	defer closeAll(mounts)
-	ip, err := n.nursery.start(n.birth(0))
+	ip, err := n.nursery.start(n.birth(spec, 0), mounts...)
 	if err != nil {
 		return nil, err
 	}
@@ -84,7 +84,7 @@ func (t *templates) build(pl *plan) (*template, error) {
 	}
 	c := &cell{init: ip, ctl: tm.ctl}
 	tm.ctl.SetDeadline(time.Now().Add(setupTimeout))
-	if err := c.setup(spec, mounts); err != nil {
+	if err := c.setup(spec, false); err != nil {
 		tm.end()
 		return nil, err
 	}

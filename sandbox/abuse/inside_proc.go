@@ -95,8 +95,8 @@ func privilegeCases() []abuse {
 			if err != nil {
 				return err
 			}
-			if len(list) < 2 {
-				return fmt.Errorf("init has %d threads, want to see several", len(list))
+			if len(list) == 0 {
+				return errors.New("no thread of the init can be seen")
 			}
 			for _, t := range list {
 				err = errors.Join(err, confined("/proc/1/task/"+t.Name()+"/status"))

@@ -165,7 +165,11 @@ func resourceCases() []abuse {
 			for name, r := range map[string]int{"files": unix.RLIMIT_NOFILE, "processes": unix.RLIMIT_NPROC, "core": unix.RLIMIT_CORE, "file size": unix.RLIMIT_FSIZE, "data": unix.RLIMIT_DATA} {
 				err = errors.Join(err, refused("raise "+name, unix.Prlimit(0, r, &unix.Rlimit{Cur: 1 << 40, Max: 1 << 40}, nil), unix.EPERM))
 			}
-			return errors.Join(err, refused("nice -10", unix.Setpriority(unix.PRIO_PROCESS, 0, -10), unix.EACCES, unix.EPERM))
+			prio, perr := unix.Getpriority(unix.PRIO_PROCESS, 0) // the kernel says 20 minus the nice value
+			if perr != nil {
+				return perr
+			}
+			return errors.Join(err, refused("a higher priority", unix.Setpriority(unix.PRIO_PROCESS, 0, max(19-prio, -20)), unix.EACCES, unix.EPERM))
 		}},
 		{id: "E52", title: "a sparse file of 1 TB", inside: func(w *world) error {
 			signal.Ignore(unix.SIGXFSZ)

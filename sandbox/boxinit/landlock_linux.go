@@ -5,8 +5,9 @@ import (
 	"unsafe"
 )
 
-// createRuleset starts a Landlock ruleset that handles the rights of s.
-func (b *builder) createRuleset(s *Spec) error {
+// createRuleset starts a Landlock ruleset that handles the rights of the spec.
+func (b *builder) createRuleset() syscall.Errno {
+	s := b.spec
 	attr := struct{ fs, net, scope uint64 }{s.LandlockFS, s.LandlockNet, s.LandlockScope}
 	size := unsafe.Sizeof(attr)
 	if attr.scope == 0 {
@@ -14,102 +15,70 @@ func (b *builder) createRuleset(s *Spec) error {
 			size = 8
 		}
 	}
-	fd, _, errno := syscall.Syscall(sysLandlockCreate, uintptr(unsafe.Pointer(&attr)), size, 0)
-	if errno != 0 {
-		return errno
-	}
+	fd, _, errno := syscall.RawSyscall(sysLandlockCreate, uintptr(unsafe.Pointer(&attr)), size, 0)
 	b.ruleset = int(fd)
-	return nil
+	return errno
 }
 
 // allow adds the rule "op.Num below op.Dst". A missing path is left out where the op is optional.
-func (b *builder) allow(op Op) error {
+func (b *builder) allow(op *Op) syscall.Errno {
 	// Not openat2, which an outer sandbox may refuse: paths that a link leads elsewhere are as good here.
-	fd, err := syscall.Open(op.Dst, oPath|syscall.O_CLOEXEC, 0)
-	if op.Flags&Optional != 0 && (err == syscall.ENOENT || err == syscall.EACCES) {
-		return nil
+	fd, errno := openFile(op.Dst, oPath, 0)
+	if op.Flags&Optional != 0 && (errno == syscall.ENOENT || errno == syscall.EACCES) {
+		return 0
 	}
-	if err != nil {
-		return err
+	if errno != 0 {
+		return errno
 	}
-	defer syscall.Close(fd)
 	rule := struct {
 		access uint64
 		parent int32
 	}{op.Num, int32(fd)}
 	// The kernel's struct is packed: 12 bytes, which the first 12 of this one are.
-	_, _, errno := syscall.Syscall6(sysLandlockAddRule, uintptr(b.ruleset), landlockRulePathBeneath, uintptr(unsafe.Pointer(&rule)), 0, 0, 0)
-	if errno != 0 {
-		return errno
-	}
-	return nil
+	_, _, errno = syscall.RawSyscall6(sysLandlockAddRule, uintptr(b.ruleset), landlockRulePathBeneath, uintptr(unsafe.Pointer(&rule)), 0, 0, 0)
+	closeFD(fd)
+	return errno
 }
+
+// openChildren opens the kernel's own list of the children of this process, before Landlock holds.
+func (b *builder) openChildren() {
+	var path [64]byte
+	n := copy(path[:], "/proc/self/task/")
+	var digits [12]byte
+	n += copy(path[n:], digits[number(digits[:], getpid()):])
+	n += copy(path[n:], "/children")
+	if fd, errno := openFile(unsafe.String(&path[0], n), syscall.O_RDONLY, 0); errno == 0 {
+		b.children = fd
+	}
+}
+
+// childList is room for one look at the children. Those that don't fit are seen when these have ended.
+var childList [8192]byte
 
 // killChildren ends the processes that were started from here where there is no pid namespace. This process adopts
 // orphans, so every descendant becomes a child sooner or later.
-func killChildren() {
-	for _, pid := range children() {
-		syscall.Kill(pid, syscall.SIGKILL)
+func (b *builder) killChildren() {
+	if b.children <= 0 {
+		return
+	}
+	n, _, errno := syscall.RawSyscall6(syscall.SYS_PREAD64, uintptr(b.children), addr(childList[:]), uintptr(len(childList)), 0, 0, 0)
+	if errno != 0 {
+		return
+	}
+	pid := 0
+	for _, c := range childList[:n] {
+		if c >= '0' && c <= '9' {
+			pid = pid*10 + int(c-'0')
+		} else {
+			if pid > 1 {
+				syscall.RawSyscall(syscall.SYS_KILL, uintptr(pid), uintptr(syscall.SIGKILL), 0)
+			}
+			pid = 0
+		}
 	}
 }
 
-// children lists the children of this process from the kernel's own list.
-func children() []int {
-	var pids []int
-	if tasks < 0 {
-		return nil
-	}
-	for _, tid := range threads() {
-		fd, err := syscall.Openat(tasks, itoa(tid)+"/children", syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
-		if err != nil {
-			continue
-		}
-		buf := make([]byte, 64<<10)
-		n, _ := syscall.Read(fd, buf)
-		syscall.Close(fd)
-		pid := 0
-		for _, c := range buf[:max(n, 0)] {
-			if c >= '0' && c <= '9' {
-				pid = pid*10 + int(c-'0')
-			} else if pid > 0 {
-				pids, pid = append(pids, pid), 0
-			}
-		}
-	}
-	return pids
-}
-
-// tasks is a descriptor of /proc/self/task, opened before Landlock holds.
-var tasks = -1
-
-func openTasks() {
-	if fd, err := syscall.Open("/proc/self/task", syscall.O_RDONLY|syscall.O_DIRECTORY|syscall.O_CLOEXEC, 0); err == nil {
-		tasks = fd
-	}
-}
-
-func threads() []int {
-	var tids []int
-	syscall.Seek(tasks, 0, 0)
-	buf := make([]byte, 8192)
-	for {
-		n, err := syscall.Getdents(tasks, buf)
-		if n <= 0 || err != nil {
-			return tids
-		}
-		_, _, names := syscall.ParseDirent(buf[:n], -1, nil)
-		for _, name := range names {
-			tid := 0
-			for i := range len(name) {
-				if name[i] < '0' || name[i] > '9' {
-					tid = 0
-					break
-				}
-				tid = tid*10 + int(name[i]-'0')
-			}
-			if tid > 0 {
-				tids = append(tids, tid)
-			}
-		}
-	}
+func getpid() int {
+	pid, _, _ := syscall.RawSyscall(syscall.SYS_GETPID, 0, 0, 0)
+	return int(pid)
 }

@@ -1,35 +1,31 @@
 package boxinit
 
-import "syscall"
+import (
+	"runtime"
+	"syscall"
+	"unsafe"
+)
 
 // Birth says how the nursery starts an init. Forking copies the page tables of the process that does it: the nursery
 // is small, the daemon isn't.
 type Birth struct {
-	Role  string
 	Flags uint64 // of clone
 	// The one user and group that exist in a new user namespace, and who they are outside. Not read without
 	// CLONE_NEWUSER among the flags.
 	UID, HostUID, GID, HostGID uint64
 	SetGroups                  bool     // the group mapping may be written with setgroups allowed: the daemon is root
 	Become                     bool     // take UID and GID over, and drop supplementary groups
-	Argv                       []string // the program, if not this one: what makes the namespaces itself
-	Caps                       bool     // keep the capabilities that building a view needs across the exec
-}
-
-func bit(b bool) uint64 {
-	if b {
-		return 1
-	}
-	return 0
+	Spec                       []byte   // what the init builds; empty: it only holds its namespaces open
+	Argv                       []string // the program that makes the namespaces itself and starts this one, which is told the spec then
 }
 
 // Encode returns the wire form of b.
 func (b *Birth) Encode() []byte {
-	var e encoder
-	e.str(b.Role)
-	for _, n := range []uint64{b.Flags, b.UID, b.HostUID, b.GID, b.HostGID, bit(b.SetGroups), bit(b.Become), bit(b.Caps)} {
+	e := make(encoder, 0, 512+len(b.Spec))
+	for _, n := range []uint64{b.Flags, b.UID, b.HostUID, b.GID, b.HostGID, bit(b.SetGroups), bit(b.Become)} {
 		e.num(n)
 	}
+	e.str(string(b.Spec))
 	e.strs(b.Argv)
 	return e
 }
@@ -37,19 +33,20 @@ func (b *Birth) Encode() []byte {
 // DecodeBirth reads what Encode wrote.
 func DecodeBirth(p []byte) (*Birth, error) {
 	d := decoder{b: p}
-	b := &Birth{Role: d.str(), Flags: d.num(), UID: d.num(), HostUID: d.num(), GID: d.num(), HostGID: d.num(),
-		SetGroups: d.num() == 1, Become: d.num() == 1, Caps: d.num() == 1, Argv: d.strs()}
+	b := &Birth{Flags: d.num(), UID: d.num(), HostUID: d.num(), GID: d.num(), HostGID: d.num(),
+		SetGroups: d.num() == 1, Become: d.num() == 1}
+	if spec := d.str(); spec != "" {
+		b.Spec = []byte(spec)
+	}
+	b.Argv = d.strs()
 	return b, d.end("birth")
 }
 
-// Environ is the environment of an init. It carries nothing but the role and what keeps the runtime small.
+// Environ is the environment of a process that makes boxes. It carries nothing but the role and what keeps the runtime
+// small.
 func Environ(role string) []string {
-	return []string{Marker + "=" + role, "GOGC=off", "GOMEMLIMIT=24MiB", "GOMAXPROCS=1", "GOTRACEBACK=single", "GODEBUG=containermaxprocs=0,updatemaxprocs=0"}
+	return []string{Marker + "=" + role, "GOGC=off", "GOMAXPROCS=1", "GOTRACEBACK=single", "GODEBUG=containermaxprocs=0,updatemaxprocs=0"}
 }
-
-// The capabilities that a box's init keeps across the exec, until the view is built: DAC_OVERRIDE, SETPCAP,
-// NET_BIND_SERVICE, NET_ADMIN, SYS_CHROOT and SYS_ADMIN of its own user namespace.
-var viewCaps = []uintptr{1, 8, 10, 12, 18, 21}
 
 const (
 	cloneNewUser = 0x10000000
@@ -59,79 +56,185 @@ const (
 // nurse starts inits for the daemon until that ends.
 func nurse() {
 	// It stays dumpable: an undumpable process can't write the id maps of its children.
-	born := make(chan struct{}, 1)
-	go func() {
-		for range born {
-			for {
-				if _, err := syscall.Wait4(-1, nil, 0, nil); err != nil && err != syscall.EINTR {
-					break // no child is left: wait for the next
-				}
-			}
-		}
-	}()
-	for {
-		kind, body, fds, err := Receive(control)
-		if err != nil {
+	for n := 0; ; n++ {
+		m, errno := receive()
+		if errno != 0 || m.kind != FrameBirth || m.nfds < 3 {
+			awaitAll()
 			return
 		}
-		if kind != FrameBirth || len(fds) != 3 {
-			return
-		}
-		pid, pidfd, err := deliver(body, fds)
-		for _, fd := range fds {
-			syscall.Close(fd)
-		}
+		reapNow()
+		pid, pidfd, err := deliver(m)
+		m.close()
 		if err != nil {
-			err = Send(control, FrameError, []byte(err.Error()))
+			errno = send(FrameError, []byte(err.Error()))
 		} else {
-			err = Send(control, FrameBirth, EncodeNums(uint64(pid)), pidfd)
-			syscall.Close(pidfd)
-			select {
-			case born <- struct{}{}:
-			default:
-			}
+			errno = send(FrameBirth, nums(uint64(pid)), pidfd)
+			closeFD(pidfd)
 		}
-		if err != nil {
+		if errno != 0 {
+			awaitAll()
+			return
+		}
+		if n%512 == 511 {
+			runtime.GC() // here, and never while an init is forked
+		}
+	}
+}
+
+// reapNow collects the inits that have ended.
+func reapNow() {
+	for {
+		if pid, err := syscall.Wait4(-1, nil, syscall.WNOHANG, nil); err != nil && err != syscall.EINTR || pid == 0 {
 			return
 		}
 	}
 }
 
-// deliver starts one init. Its descriptors are: where it reads and writes, its log, its control socket.
-func deliver(body []byte, fds []int) (pid, pidfd int, err error) {
-	b, err := DecodeBirth(body)
+// awaitAll collects all inits: they end when the daemon does, or when it gives them up.
+func awaitAll() {
+	for {
+		if _, err := syscall.Wait4(-1, nil, 0, nil); err != nil && err != syscall.EINTR {
+			return
+		}
+	}
+}
+
+// deliver starts one init. Its descriptors are: where it reads and writes, its log, its control socket, then mounts.
+func deliver(m *message) (pid, pidfd int, err error) {
+	b, err := DecodeBirth(m.body)
 	if err != nil {
 		return 0, -1, err
 	}
-	attr := &syscall.SysProcAttr{Setsid: true, Cloneflags: uintptr(b.Flags)}
-	if b.Flags&cloneNewUser != 0 {
-		attr.UidMappings = []syscall.SysProcIDMap{{ContainerID: int(b.UID), HostID: int(b.HostUID), Size: 1}}
-		attr.GidMappings = []syscall.SysProcIDMap{{ContainerID: int(b.GID), HostID: int(b.HostGID), Size: 1}}
-		attr.GidMappingsEnableSetgroups = b.SetGroups
-	}
-	if b.Become {
-		attr.Credential = &syscall.Credential{Uid: uint32(b.UID), Gid: uint32(b.GID)}
-	}
-	if b.Caps {
-		attr.AmbientCaps = viewCaps
-	}
-	program, argv := "/proc/self/exe", []string{"agentd-box"}
 	if len(b.Argv) > 0 {
-		program, argv = b.Argv[0], b.Argv
+		pid, err = syscall.ForkExec(b.Argv[0], b.Argv, &syscall.ProcAttr{
+			Dir: "/", Env: Environ(RoleBox), Sys: &syscall.SysProcAttr{Setsid: true},
+			Files: []uintptr{uintptr(m.fds[0]), uintptr(m.fds[0]), uintptr(m.fds[1]), uintptr(m.fds[2])},
+		})
+	} else {
+		pid, err = forkInit(b, m)
 	}
-	pid, err = syscall.ForkExec(program, argv, &syscall.ProcAttr{
-		Dir: "/", Env: Environ(b.Role), Sys: attr,
-		Files: []uintptr{uintptr(fds[0]), uintptr(fds[0]), uintptr(fds[1]), uintptr(fds[2])},
-	})
 	if err != nil {
 		return 0, -1, err
 	}
 	const nonblock = syscall.O_NONBLOCK
-	fd, _, errno := syscall.Syscall(sysPidfdOpen, uintptr(pid), nonblock, 0)
+	fd, _, errno := syscall.RawSyscall(sysPidfdOpen, uintptr(pid), nonblock, 0)
 	if errno != 0 {
 		syscall.Kill(pid, syscall.SIGKILL)
-		return 0, -1, stageError("open the init's descriptor", errno)
+		return 0, -1, wordy{"open the init's descriptor", errno}
 	}
-	syscall.CloseOnExec(int(fd))
 	return pid, int(fd), nil
+}
+
+type wordy struct {
+	what string
+	err  error
+}
+
+func (e wordy) Error() string { return e.what + ": " + e.err.Error() }
+
+// forkInit forks an init and writes its id maps. The init waits for them.
+func forkInit(b *Birth, m *message) (int, error) {
+	var spec *Spec
+	if len(b.Spec) > 0 {
+		var err error
+		if spec, err = DecodeSpec(b.Spec); err != nil {
+			return 0, err
+		}
+	}
+	var gate [2]int
+	if err := syscall.Pipe2(gate[:], syscall.O_CLOEXEC); err != nil {
+		return 0, wordy{"make pipe", err}
+	}
+	grow(1)
+	pid, errno := fork(uintptr(b.Flags))
+	if pid == 0 && errno == 0 {
+		b.begin(spec, m, gate[0], gate[1])
+	}
+	closeFD(gate[0])
+	defer closeFD(gate[1])
+	if errno != 0 {
+		return 0, wordy{"make namespaces", errno}
+	}
+	if b.Flags&cloneNewUser != 0 {
+		if err := b.writeMaps(pid); err != nil {
+			syscall.Kill(pid, syscall.SIGKILL)
+			return 0, err
+		}
+	}
+	if _, err := syscall.Write(gate[1], []byte{1}); err != nil {
+		return 0, wordy{"let the init go on", err}
+	}
+	return pid, nil
+}
+
+// begin is where the child of a fork starts. It doesn't return.
+func (b *Birth) begin(spec *Spec, m *message, gate, other int) {
+	closeFD(other)
+	box.take(spec, m)
+	for i, fd := range [4]int{m.fds[0], m.fds[0], m.fds[1], m.fds[2]} {
+		if _, _, errno := syscall.RawSyscall(syscall.SYS_DUP3, uintptr(fd), uintptr(i), closeOnExec(i)); errno != 0 {
+			exit(1)
+		}
+	}
+	for _, fd := range m.fds[:3] {
+		closeFD(fd)
+	}
+	box.nmounts = copy(box.mounts[:], box.mounts[3:box.nmounts])
+	if _, _, errno := syscall.RawSyscall(syscall.SYS_SETSID, 0, 0, 0); errno != 0 {
+		fail(failed(stageSession, errno))
+	}
+	var word [1]byte
+	if n, _, _ := syscall.RawSyscall(syscall.SYS_READ, uintptr(gate), uintptr(unsafe.Pointer(&word)), 1); n != 1 {
+		exit(1) // the nursery ended, or refused
+	}
+	closeFD(gate)
+	if spec == nil {
+		receive() // nothing comes: the daemon closes the socket
+		exit(0)
+	}
+	if b.Become {
+		_, _, errno := syscall.RawSyscall(syscall.SYS_SETGROUPS, 0, 0, 0)
+		if errno == 0 {
+			_, _, errno = syscall.RawSyscall(syscall.SYS_SETRESGID, uintptr(b.GID), uintptr(b.GID), uintptr(b.GID))
+		}
+		if errno == 0 {
+			_, _, errno = syscall.RawSyscall(syscall.SYS_SETRESUID, uintptr(b.UID), uintptr(b.UID), uintptr(b.UID))
+		}
+		if errno != 0 {
+			fail(failed(stageIDs, errno))
+		}
+	}
+	box.live()
+}
+
+// closeOnExec are the flags of descriptor i.
+func closeOnExec(i int) uintptr {
+	if i == control {
+		return syscall.O_CLOEXEC
+	}
+	return 0
+}
+
+func (b *Birth) writeMaps(pid int) error {
+	dir := "/proc/" + itoa(pid) + "/"
+	put := func(file, text string) error {
+		fd, err := syscall.Open(dir+file, syscall.O_WRONLY|syscall.O_CLOEXEC, 0)
+		if err == nil {
+			_, err = syscall.Write(fd, []byte(text))
+			syscall.Close(fd)
+		}
+		if err != nil {
+			return wordy{"write " + file, err}
+		}
+		return nil
+	}
+	if !b.SetGroups {
+		if err := put("setgroups", "deny"); err != nil {
+			return err
+		}
+	}
+	if err := put("gid_map", itoa(int(b.GID))+" "+itoa(int(b.HostGID))+" 1\n"); err != nil {
+		return err
+	}
+	return put("uid_map", itoa(int(b.UID))+" "+itoa(int(b.HostUID))+" 1\n")
 }

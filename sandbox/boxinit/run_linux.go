@@ -1,76 +1,157 @@
 package boxinit
 
 import (
-	"runtime"
 	"syscall"
 	"unsafe"
 )
 
-// run starts the payload, serves the daemon's requests and ends when the payload has and nothing else is left.
-func run(s *Spec, x *Exec, fds []int) {
-	if len(fds) != 3+int(x.Extra) && !(x.TTY && len(fds) == int(x.Extra)) {
-		fail(wireError("exec"))
-	}
-	attr := &syscall.ProcAttr{Dir: x.Dir, Env: x.Env, Sys: &syscall.SysProcAttr{Setsid: true}}
-	var started []int
-	if x.TTY {
-		master, slave, err := openPTY(x.Rows, x.Cols)
-		if err != nil {
-			fail(stageError("open terminal", err))
-		}
-		attr.Sys.Setctty, attr.Sys.Ctty = true, 0
-		attr.Files = []uintptr{uintptr(slave), uintptr(slave), uintptr(slave)}
-		started = []int{master}
-		fds = append([]int{slave, slave, slave}, fds...)
-	} else {
-		attr.Files = []uintptr{uintptr(fds[0]), uintptr(fds[1]), uintptr(fds[2])}
-	}
-	for _, fd := range fds[3:] {
-		attr.Files = append(attr.Files, uintptr(fd))
-	}
-	var path string
-	var errno error = syscall.ENOENT
-	if len(x.Argv) > 0 {
-		path, errno = look(x.Argv[0], x.Env)
-	}
-	pid := 0
-	if errno == nil {
-		pid, errno = syscall.ForkExec(path, x.Argv, attr)
-	}
-	if errno != nil {
-		Send(control, FrameMissing, []byte(errno.Error()))
-		syscall.Exit(1)
-	}
-	for _, fd := range fds {
-		syscall.Close(fd)
-	}
-	if err := Send(control, FrameStarted, nil, started...); err != nil {
-		syscall.Exit(1)
-	}
-	for _, fd := range started {
-		syscall.Close(fd)
-	}
-	go obey(pid)
-	reap(s, pid)
+// maxExtra is how many descriptors a payload gets beside stdin, stdout and stderr.
+const maxExtra = 16
+
+// payload is what the child of vfork needs. It shares this memory with the init until its exec.
+var payload struct {
+	path, argv, env, dir uintptr
+	fds                  [3 + maxExtra]uintptr
+	n                    uintptr
+	tty                  bool
+	errno                syscall.Errno
 }
 
-// look finds a program in the PATH of env.
-func look(name string, env []string) (string, error) {
-	for i := range len(name) {
-		if name[i] == '/' {
-			return name, nil
+// run starts the payload, serves the daemon's requests and ends when the payload has and nothing else is left.
+func (b *builder) run(m *message) {
+	table, errno := mapMemory(8 * execPointers(len(m.body)))
+	if errno != 0 {
+		fail(failed(stageMessage, errno))
+	}
+	x, fine := parseExec(m.body, unsafe.Slice((*uintptr)(unsafe.Pointer(unsafe.SliceData(table))), len(table)/8))
+	if !fine || x.extra > maxExtra || m.nfds != 3+int(x.extra) && !(x.tty && m.nfds == int(x.extra)) {
+		fail(failed(stageMessage, syscall.EBADMSG))
+	}
+	p := &payload
+	p.argv, p.env, p.dir, p.n, p.tty = addrOf(&x.argv[0]), addrOf(&x.env[0]), addr(x.dir), uintptr(3+x.extra), x.tty
+	master, slave := -1, -1
+	given := p.fds[:]
+	if x.tty {
+		if master, slave, errno = openPTY(x.rows, x.cols); errno != 0 {
+			fail(failed(stageTerminal, errno))
+		}
+		p.fds[0], p.fds[1], p.fds[2] = uintptr(slave), uintptr(slave), uintptr(slave)
+		given = p.fds[3:]
+	}
+	for i, fd := range m.fds[:m.nfds] {
+		given[i] = uintptr(fd)
+	}
+	if p.path, p.errno = look(x.argv[0], x.env); p.errno == 0 {
+		b.payload = spawn()
+	}
+	if p.errno != 0 {
+		send(FrameMissing, nums(uint64(p.errno)))
+		exit(1)
+	}
+	m.close()
+	if x.tty {
+		closeFD(slave)
+		errno = send(FrameStarted, nil, master)
+		closeFD(master)
+	} else {
+		errno = send(FrameStarted, nil)
+	}
+	if errno != 0 {
+		exit(1)
+	}
+	b.attend()
+}
+
+func addrOf(p *uintptr) uintptr { return uintptr(unsafe.Pointer(p)) }
+
+// spawn starts the payload. Nothing else is in this function's frame, which two processes run in one after the other.
+//
+//go:noinline
+//go:norace
+//go:nosplit
+func spawn() int {
+	pid, errno := vfork()
+	if pid == 0 {
+		become()
+	}
+	if errno != 0 {
+		payload.errno = syscall.Errno(errno)
+	}
+	return int(pid)
+}
+
+// become turns the child of vfork into the payload. It checks for no preemption, which would be the parent's.
+//
+//go:noinline
+//go:norace
+//go:nosplit
+func become() {
+	p := &payload
+	_, _, errno := syscall.RawSyscall(syscall.SYS_SETSID, 0, 0, 0)
+	// First out of the way of the numbers that they will get.
+	for i := uintptr(0); i < p.n && errno == 0; i++ {
+		p.fds[i], _, errno = syscall.RawSyscall(syscall.SYS_FCNTL, p.fds[i], syscall.F_DUPFD_CLOEXEC, p.n)
+	}
+	for i := uintptr(0); i < p.n && errno == 0; i++ {
+		_, _, errno = syscall.RawSyscall(syscall.SYS_DUP3, p.fds[i], i, 0)
+	}
+	if errno == 0 && p.tty {
+		_, _, errno = syscall.RawSyscall(syscall.SYS_IOCTL, 0, syscall.TIOCSCTTY, 0)
+	}
+	if errno == 0 {
+		_, _, errno = syscall.RawSyscall(syscall.SYS_CHDIR, p.dir, 0, 0)
+	}
+	if errno == 0 {
+		const setMask = 2
+		_, _, errno = syscall.RawSyscall6(syscall.SYS_RT_SIGPROCMASK, setMask, uintptr(unsafe.Pointer(&noSignal)), 0, 8, 0, 0)
+	}
+	if errno == 0 {
+		_, _, errno = syscall.RawSyscall(syscall.SYS_EXECVE, p.path, p.argv, p.env)
+	}
+	p.errno = errno
+	for {
+		syscall.RawSyscall(syscall.SYS_EXIT_GROUP, 127, 0, 0)
+	}
+}
+
+// zlen is the length of the string at p.
+func zlen(p uintptr) int {
+	n := 0
+	for *(*byte)(pointer(p + uintptr(n))) != 0 {
+		n++
+	}
+	return n
+}
+
+func zstring(p uintptr) string { return unsafe.String((*byte)(pointer(p)), zlen(p)) }
+
+// found is the path of the payload's program.
+var found [4097]byte
+
+// look finds a program in the PATH of env, the way a shell would.
+func look(name uintptr, env []uintptr) (uintptr, syscall.Errno) {
+	if name == 0 {
+		return 0, syscall.ENOENT
+	}
+	s := zstring(name)
+	for i := range len(s) {
+		if s[i] == '/' {
+			return name, 0
 		}
 	}
-	if name == "" {
-		return "", syscall.ENOENT
+	if s == "" {
+		return 0, syscall.ENOENT
 	}
 	list := "/usr/bin:/bin"
 	for _, kv := range env {
-		if len(kv) > 5 && kv[:5] == "PATH=" {
-			list = kv[5:]
+		if kv == 0 {
+			break
+		}
+		if v := zstring(kv); len(v) > 5 && v[:5] == "PATH=" {
+			list = v[5:]
 		}
 	}
-	var denied error = syscall.ENOENT
+	denied := syscall.ENOENT
 	for len(list) > 0 {
 		n := 0
 		for n < len(list) && list[n] != ':' {
@@ -78,139 +159,169 @@ func look(name string, env []string) (string, error) {
 		}
 		dir := list[:n]
 		list = list[min(n+1, len(list)):]
-		if dir == "" || dir[0] != '/' {
+		if dir == "" || dir[0] != '/' || len(dir)+len(s)+2 > len(found) {
 			continue
 		}
-		path := dir + "/" + name
+		at := copy(found[:], dir)
+		found[at] = '/'
+		at += 1 + copy(found[at+1:], s)
+		found[at] = 0
+		path := uintptr(unsafe.Pointer(&found))
 		var st syscall.Stat_t
-		if syscall.Stat(path, &st) != nil || st.Mode&syscall.S_IFMT != syscall.S_IFREG {
+		if _, _, errno := syscall.RawSyscall6(sysNewfstatat, atCWD, path, uintptr(unsafe.Pointer(&st)), 0, 0, 0); errno != 0 || st.Mode&syscall.S_IFMT != syscall.S_IFREG {
 			continue
 		}
-		if err := syscall.Access(path, 1); err != nil {
-			denied = err
+		if _, _, errno := syscall.RawSyscall(syscall.SYS_FACCESSAT, atCWD, path, 1); errno != 0 {
+			denied = errno
 			continue
 		}
-		return path, nil
+		return path, 0
 	}
-	return "", denied
+	return 0, denied
 }
 
-// obey serves the daemon. The control socket is the box's lifeline: when the daemon's end closes, by whatever death,
-// this process ends, and the kernel ends all others of the box.
-func obey(payload int) {
+type pollFD struct {
+	fd              int32
+	events, revents int16
+}
+
+const pollIn = 1
+
+// watched is what attend waits for: the control socket and the descriptor that tells of ended children.
+var watched [2]pollFD
+
+var pause syscall.Timespec
+
+// attend serves the daemon and waits for every process of the box. The control socket is the box's lifeline: when the
+// daemon's end closes, by whatever death, this process ends, and the kernel ends all others of the box. When the payload
+// has ended, the others are killed and waited for too, so that the daemon's answer means that nothing is left.
+func (b *builder) attend() {
+	pidNamespace := getpid() == 1 // asked of the kernel and never assumed: kill(-1) would reach all processes of the user
+	cut := false
+	watched = [2]pollFD{{fd: control, events: pollIn}, {fd: int32(b.signals), events: pollIn}}
 	for {
-		kind, body, fds, err := Receive(control)
-		if err != nil {
-			for !inPidNamespace { // reap ends this process when no descendant is left
-				killAll()
-				syscall.Nanosleep(&syscall.Timespec{Nsec: 2e6}, nil)
-			}
-			syscall.Exit(1)
+		if b.reap() {
+			b.report()
 		}
-		for _, fd := range fds {
-			syscall.Close(fd)
+		if b.ended || cut {
+			b.killAll(pidNamespace)
 		}
-		switch kind {
-		case FrameSignal:
-			if n, err := DecodeNums(body, 1); err == nil && n[0] > 0 && n[0] < 65 {
-				syscall.Kill(-payload, syscall.Signal(n[0]))
-			}
-		case FrameDial:
-			if n, err := DecodeNums(body, 2); err == nil {
-				dial(n[0], int(n[1]))
+		// Without a namespace a descendant may become a child at any time, and is killed then.
+		var wait uintptr
+		if (b.ended || cut) && !pidNamespace {
+			pause = syscall.Timespec{Nsec: 2e6}
+			wait = uintptr(unsafe.Pointer(&pause))
+		} else if !forked { // a thread that the runtime started since might have taken the signal
+			pause = syscall.Timespec{Nsec: 200e6}
+			wait = uintptr(unsafe.Pointer(&pause))
+		}
+		if cut {
+			watched[0].fd = -1
+		}
+		watched[0].revents, watched[1].revents = 0, 0
+		slow(syscall.SYS_PPOLL, uintptr(unsafe.Pointer(&watched)), uintptr(len(watched)), wait, 0, 8)
+		if watched[1].revents != 0 {
+			syscall.RawSyscall(syscall.SYS_READ, uintptr(b.signals), addr(childList[:]), 128)
+		}
+		if watched[0].revents != 0 {
+			if !b.obey() {
+				if pidNamespace {
+					exit(1)
+				}
+				cut = true
 			}
 		}
 	}
 }
 
-// dial connects to a port of the box's loopback and hands the socket to the daemon.
-func dial(id uint64, port int) {
-	s, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
-	if err == nil {
-		// A listener with a full backlog must not hold up the lifeline.
-		tv := syscall.Timeval{Sec: 1}
-		syscall.SetsockoptTimeval(s, syscall.SOL_SOCKET, syscall.SO_SNDTIMEO, &tv)
-		err = syscall.Connect(s, &syscall.SockaddrInet4{Port: port, Addr: [4]byte{127, 0, 0, 1}})
+// obey carries out one request, and says whether the daemon is still there.
+func (b *builder) obey() bool {
+	m, errno := receive()
+	if errno != 0 {
+		return false
 	}
-	if err != nil {
-		Send(control, FrameConn, append(EncodeNums(id), err.Error()...))
-	} else {
-		zero := syscall.Timeval{}
-		syscall.SetsockoptTimeval(s, syscall.SOL_SOCKET, syscall.SO_SNDTIMEO, &zero)
-		Send(control, FrameConn, EncodeNums(id), s)
+	m.close()
+	switch m.kind {
+	case FrameSignal:
+		if n, fine := twoNums(m.body); fine && n[0] > 0 && n[0] < 65 && !b.ended {
+			syscall.RawSyscall(syscall.SYS_KILL, uintptr(-b.payload), uintptr(n[0]), 0)
+		}
+	case FrameDial:
+		if n, fine := twoNums(m.body); fine {
+			dial(n[0], int(n[1]&0xffff))
+		}
 	}
-	if s >= 0 {
-		syscall.Close(s)
-	}
+	return true
 }
 
-// reap waits for every process of the box. When the payload has ended, the others are killed and waited for too, so
-// that the daemon's answer means that nothing is left.
-func reap(s *Spec, payload int) {
-	var status syscall.WaitStatus
-	var ended bool
+// twoNums reads up to two numbers.
+func twoNums(body []byte) (n [2]uint64, fine bool) {
+	d := decoder{b: body}
+	n[0] = d.num()
+	if len(d.b) > 0 {
+		n[1] = d.num()
+	}
+	return n, !d.bad
+}
+
+// reap collects children that have ended. It says whether none is left.
+func (b *builder) reap() bool {
+	const noHang = 1
 	for {
-		var ws syscall.WaitStatus
-		pid, err := syscall.Wait4(-1, &ws, 0, nil)
-		if err == syscall.EINTR {
-			continue
-		}
-		if err == syscall.ECHILD {
-			break
-		}
-		if pid == payload {
-			status, ended = ws, true
-			killAll()
-		} else if ended && inPidNamespace {
-			continue
-		} else if ended {
-			killAll()
+		var status int32
+		pid, _, errno := syscall.RawSyscall6(syscall.SYS_WAIT4, ^uintptr(0), uintptr(unsafe.Pointer(&status)), noHang, 0, 0, 0)
+		switch {
+		case errno == syscall.EINTR:
+		case errno != 0:
+			return true
+		case pid == 0:
+			return false
+		case int(pid) == b.payload:
+			b.status, b.ended = uint32(status), true
 		}
 	}
+}
+
+// report tells how the payload ended, and ends this process.
+func (b *builder) report() {
 	var ru syscall.Rusage
-	syscall.Getrusage(syscall.RUSAGE_CHILDREN, &ru)
-	x := Exit{Status: uint32(status), UserUS: micros(ru.Utime), SysUS: micros(ru.Stime), MaxRSSKB: uint64(ru.Maxrss)}
-	Send(control, FrameExit, x.Encode())
-	syscall.Exit(0)
-	runtime.KeepAlive(s)
+	const children = ^uintptr(0)
+	syscall.RawSyscall(syscall.SYS_GETRUSAGE, children, uintptr(unsafe.Pointer(&ru)), 0)
+	send(FrameExit, nums(uint64(b.status), micros(&ru.Utime), micros(&ru.Stime), uint64(ru.Maxrss)))
+	exit(0)
 }
 
-func micros(t syscall.Timeval) uint64 { return uint64(t.Sec)*1e6 + uint64(t.Usec) }
+func micros(t *syscall.Timeval) uint64 { return uint64(t.Sec)*1e6 + uint64(t.Usec) }
 
-// inPidNamespace says that this process is the first of a pid namespace: kill(-1) then means "all of the box". It is
-// asked of the kernel and never assumed, because elsewhere kill(-1) would reach all processes of the user.
-var inPidNamespace = syscall.Getpid() == 1
-
-func killAll() {
-	if inPidNamespace {
-		syscall.Kill(-1, syscall.SIGKILL)
+func (b *builder) killAll(pidNamespace bool) {
+	if pidNamespace {
+		syscall.RawSyscall(syscall.SYS_KILL, ^uintptr(0), uintptr(syscall.SIGKILL), 0)
 		return
 	}
-	killChildren()
+	b.killChildren()
 }
 
 // openPTY opens a terminal of the box's private devpts.
-func openPTY(rows, cols uint32) (master, slave int, err error) {
-	master, err = syscall.Open("/dev/pts/ptmx", syscall.O_RDWR|syscall.O_NOCTTY|syscall.O_CLOEXEC, 0)
-	if err != nil {
-		return -1, -1, err
+func openPTY(rows, cols uint32) (master, slave int, errno syscall.Errno) {
+	if master, errno = openFile("/dev/pts/ptmx", syscall.O_RDWR|syscall.O_NOCTTY, 0); errno != 0 {
+		return -1, -1, errno
 	}
-	var unlock, number int32
-	if err := ioctl(master, tiocsptlck, unsafe.Pointer(&unlock)); err != nil {
-		return -1, -1, err
+	var unlock, n int32
+	if errno = ioctl(master, tiocsptlck, unsafe.Pointer(&unlock)); errno != 0 {
+		return -1, -1, errno
 	}
-	if err := ioctl(master, tiocgptn, unsafe.Pointer(&number)); err != nil {
-		return -1, -1, err
+	if errno = ioctl(master, tiocgptn, unsafe.Pointer(&n)); errno != 0 {
+		return -1, -1, errno
 	}
-	slave, err = syscall.Open("/dev/pts/"+itoa(int(number)), syscall.O_RDWR|syscall.O_NOCTTY|syscall.O_CLOEXEC, 0)
-	if err != nil {
-		return -1, -1, err
+	path := [32]byte{'/', 'd', 'e', 'v', '/', 'p', 't', 's', '/'}
+	var digits [12]byte
+	end := 9 + copy(path[9:], digits[number(digits[:], int(n)):])
+	if slave, errno = openFile(unsafe.String(&path[0], end), syscall.O_RDWR|syscall.O_NOCTTY, 0); errno != 0 {
+		return -1, -1, errno
 	}
 	if rows > 0 && cols > 0 {
 		size := [4]uint16{uint16(rows), uint16(cols)}
-		if err := ioctl(master, tiocswinsz, unsafe.Pointer(&size)); err != nil {
-			return -1, -1, err
-		}
+		errno = ioctl(master, tiocswinsz, unsafe.Pointer(&size))
 	}
-	return master, slave, nil
+	return master, slave, errno
 }

@@ -16,6 +16,7 @@ const (
 	sysLandlockAddRule      = 445
 	sysLandlockRestrict     = 446
 	atFDCWD                 = -100
+	atCWD                   = ^uintptr(99)
 	atEmptyPath             = 0x1000
 	atRecursive             = 0x8000
 	atSymlinkNofollow       = 0x100
@@ -49,74 +50,99 @@ const (
 	landlockRulePathBeneath = 1
 )
 
-func bytePtr(s string) (*byte, error) { return syscall.BytePtrFromString(s) }
+// paths holds the two paths that a system call takes at most, with the zero byte that the kernel wants.
+var paths [2][4097]byte
+
+// zpath returns the address of a copy of s. A path that is too long becomes one that the kernel refuses.
+func zpath(slot int, s string) uintptr {
+	b := &paths[slot]
+	if len(s) >= len(b) {
+		return 0
+	}
+	copy(b[:], s)
+	b[len(s)] = 0
+	return uintptr(unsafe.Pointer(b))
+}
 
 type openHow struct{ flags, mode, resolve uint64 }
 
-func openat2(dir int, path string, flags, resolve uint64) (int, error) {
-	p, err := bytePtr(path)
-	if err != nil {
-		return -1, err
-	}
+func openat2(dir int, path string, flags, resolve uint64) (int, syscall.Errno) {
 	how := openHow{flags: flags | syscall.O_CLOEXEC, resolve: resolve}
 	for {
-		fd, _, errno := syscall.Syscall6(sysOpenat2, uintptr(dir), uintptr(unsafe.Pointer(p)), uintptr(unsafe.Pointer(&how)), unsafe.Sizeof(how), 0, 0)
+		fd, _, errno := syscall.RawSyscall6(sysOpenat2, uintptr(dir), zpath(0, path), uintptr(unsafe.Pointer(&how)), unsafe.Sizeof(how), 0, 0)
 		if errno == syscall.EINTR || errno == syscall.EAGAIN {
 			continue
 		}
-		if errno != 0 {
-			return -1, errno
-		}
-		return int(fd), nil
+		return int(fd), errno
 	}
 }
 
-func openTree(dir int, path string, flags uintptr) (int, error) {
-	p, err := bytePtr(path)
-	if err != nil {
-		return -1, err
-	}
-	fd, _, errno := syscall.Syscall(sysOpenTree, uintptr(dir), uintptr(unsafe.Pointer(p)), flags)
-	if errno != 0 {
-		return -1, errno
-	}
-	return int(fd), nil
+func openFile(path string, flags int, mode uint32) (int, syscall.Errno) {
+	fd, _, errno := syscall.RawSyscall6(syscall.SYS_OPENAT, atCWD, zpath(0, path), uintptr(flags|syscall.O_CLOEXEC), uintptr(mode), 0, 0)
+	return int(fd), errno
+}
+
+func closeFD(fd int) { syscall.RawSyscall(syscall.SYS_CLOSE, uintptr(fd), 0, 0) }
+
+func openTree(dir int, path string, flags uintptr) (int, syscall.Errno) {
+	fd, _, errno := syscall.RawSyscall(sysOpenTree, uintptr(dir), zpath(0, path), flags)
+	return int(fd), errno
 }
 
 type mountAttr struct{ set, clr, propagation, userns uint64 }
 
-func mountSetattr(fd int, flags uintptr, set uint64) error {
+func mountSetattr(fd int, flags uintptr, set uint64) syscall.Errno {
 	attr := mountAttr{set: set}
-	empty := [1]byte{}
-	_, _, errno := syscall.Syscall6(sysMountSetattr, uintptr(fd), uintptr(unsafe.Pointer(&empty[0])), flags|atEmptyPath, uintptr(unsafe.Pointer(&attr)), unsafe.Sizeof(attr), 0)
-	if errno != 0 {
-		return errno
-	}
-	return nil
+	_, _, errno := syscall.RawSyscall6(sysMountSetattr, uintptr(fd), zpath(0, ""), flags|atEmptyPath, uintptr(unsafe.Pointer(&attr)), unsafe.Sizeof(attr), 0)
+	return errno
 }
 
-func moveMount(from, to int) error {
-	empty := [1]byte{}
-	p := uintptr(unsafe.Pointer(&empty[0]))
-	_, _, errno := syscall.Syscall6(sysMoveMount, uintptr(from), p, uintptr(to), p, moveMountFEmptyPath|moveMountTEmptyPath, 0)
-	if errno != 0 {
-		return errno
-	}
-	return nil
+func moveMount(from, to int) syscall.Errno {
+	p := zpath(0, "")
+	_, _, errno := syscall.RawSyscall6(sysMoveMount, uintptr(from), p, uintptr(to), p, moveMountFEmptyPath|moveMountTEmptyPath, 0)
+	return errno
 }
 
-func ioctl(fd int, req uintptr, arg unsafe.Pointer) error {
-	_, _, errno := syscall.Syscall(syscall.SYS_IOCTL, uintptr(fd), req, uintptr(arg))
-	if errno != 0 {
-		return errno
-	}
-	return nil
+// mountTypes are the file systems that an init mounts.
+var mountTypes = [...][8]byte{{'t', 'm', 'p', 'f', 's'}, {'p', 'r', 'o', 'c'}, {'d', 'e', 'v', 'p', 't', 's'}}
+
+const (
+	typeTmpfs = iota
+	typeProc
+	typeDevpts
+)
+
+func mount(kind int, dst string, flags uintptr, options string) syscall.Errno {
+	name := uintptr(unsafe.Pointer(&mountTypes[kind]))
+	_, _, errno := syscall.RawSyscall6(syscall.SYS_MOUNT, name, zpath(0, dst), name, flags, zpath(1, options), 0)
+	return errno
 }
 
-func prctl(op, a, b, c, d uintptr) error {
+func ioctl(fd int, req uintptr, arg unsafe.Pointer) syscall.Errno {
+	_, _, errno := syscall.RawSyscall(syscall.SYS_IOCTL, uintptr(fd), req, uintptr(arg))
+	return errno
+}
+
+func prctl(op, a, b, c, d uintptr) syscall.Errno {
 	_, _, errno := syscall.RawSyscall6(syscall.SYS_PRCTL, op, a, b, c, d, 0)
-	if errno != 0 {
-		return errno
+	return errno
+}
+
+// exit ends this process and no deferred thing runs.
+func exit(code int) {
+	for {
+		syscall.RawSyscall(syscall.SYS_EXIT_GROUP, uintptr(code), 0, 0)
 	}
-	return nil
+}
+
+// number writes n in decimal at the end of b and returns where it starts.
+func number(b []byte, n int) int {
+	i := len(b)
+	for {
+		i--
+		b[i] = byte('0' + n%10)
+		if n /= 10; n == 0 || i == 0 {
+			return i
+		}
+	}
 }

@@ -1,3 +1,6 @@
 package boxinit
 
-const sysSeccomp = 317
+const (
+	sysSeccomp    = 317
+	sysNewfstatat = 262
+)

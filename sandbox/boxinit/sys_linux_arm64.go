@@ -1,3 +1,6 @@
 package boxinit
 
-const sysSeccomp = 277
+const (
+	sysSeccomp    = 277
+	sysNewfstatat = 79
+)

@@ -3,8 +3,7 @@
 // starts the payload.
 //
 // It imports nothing but syscall, unsafe, runtime and strconv. Go initialises packages in the order of their import
-// paths as far as their imports allow, so this one runs before the large libraries that the daemon links, and a box
-// doesn't pay for their start.
+// paths as far as their imports allow, so this one runs before the large libraries that the daemon links.
 package boxinit
 
 import "strconv"
@@ -15,9 +14,8 @@ const Marker = "AGENTD_BOXINIT"
 
 // The roles that the marker's value names.
 const (
-	RoleBox     = "box"     // become a box's init
-	RoleNursery = "nursery" // start inits for the daemon
-	RoleHold    = "hold"    // hold a user namespace open until descriptor 3 closes
+	RoleBox     = "box"     // become the init of a box whose namespaces are there
+	RoleNursery = "nursery" // fork inits for the daemon
 )
 
 // Kind is what an Op does.
@@ -99,19 +97,19 @@ type Exec struct {
 
 // Frame kinds: the first byte of every message on the control socket.
 const (
-	FrameSpec    = 'S' // daemon to init: Spec, with mount descriptors
+	FrameSpec    = 'S' // daemon to an init that was executed: Spec
 	FrameExec    = 'X' // daemon to init: Exec, with the payload's descriptors
 	FrameSignal  = 'K' // daemon to init: signal number for the payload's process group
 	FrameDial    = 'D' // daemon to init: request id and port
 	FrameSize    = 'W' // daemon to init: rows and columns
 	FrameReady   = 'R' // init to daemon: the box is built; descriptors of its /proc, its scratch tmpfs and its listeners
-	FrameError   = 'E' // init to daemon: what failed; init ends
+	FrameError   = 'E' // init to daemon: what failed (FailureText); init ends. Nursery to daemon: why, in words
 	FrameStarted = 'P' // init to daemon: the payload runs; the terminal's master, if any
-	FrameMissing = 'M' // init to daemon: the program can't be started
+	FrameMissing = 'M' // init to daemon: the program can't be started; the error number
 	FrameExit    = 'Z' // init to daemon: the payload ended and nothing else is left in the box
-	FrameBirth   = 'B' // nursery: start an init; its pid and pidfd
+	FrameBirth   = 'B' // nursery: start an init, with mount descriptors; its pid and pidfd
 	FrameTree    = 'T' // both ways: a copy of the template
-	FrameConn    = 'C' // init to daemon: answer to a dial
+	FrameConn    = 'C' // init to daemon: answer to a dial: its id and an error number, or a socket
 )
 
 // MaxFrame bounds a message on the control socket.
@@ -132,6 +130,13 @@ func (e *encoder) num(v uint64) {
 		v >>= 7
 	}
 	*e = append(*e, byte(v))
+}
+
+func bit(b bool) uint64 {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 func (e *encoder) str(s string) {
@@ -257,29 +262,27 @@ func DecodeSpec(b []byte) (*Spec, error) {
 	return s, d.end("spec")
 }
 
+// zstr writes s with the zero byte that the kernel wants, so that an init can use it in place.
+func (e *encoder) zstr(s string) {
+	e.num(uint64(len(s) + 1))
+	*e = append(append(*e, s...), 0)
+}
+
 // Encode returns the wire form of x.
 func (x *Exec) Encode() []byte {
 	e := make(encoder, 0, 1024)
-	e.strs(x.Argv)
-	e.strs(x.Env)
-	e.str(x.Dir)
-	var tty uint64
-	if x.TTY {
-		tty = 1
-	}
-	e.num(tty)
+	e.num(bit(x.TTY))
 	e.num(uint64(x.Rows))
 	e.num(uint64(x.Cols))
 	e.num(uint64(x.Extra))
+	e.zstr(x.Dir)
+	for _, list := range [2][]string{x.Argv, x.Env} {
+		e.num(uint64(len(list)))
+		for _, s := range list {
+			e.zstr(s)
+		}
+	}
 	return e
-}
-
-// DecodeExec reads what Encode wrote.
-func DecodeExec(b []byte) (*Exec, error) {
-	d := decoder{b: b}
-	x := &Exec{Argv: d.strs(), Env: d.strs(), Dir: d.str(), TTY: d.num() == 1,
-		Rows: uint32(d.num()), Cols: uint32(d.num()), Extra: uint32(d.num())}
-	return x, d.end("exec")
 }
 
 // Encode returns the wire form of x.
