@@ -109,7 +109,7 @@ func (d *driver) act(ctx context.Context, id string, asked journal.ModelAsked, m
 func (d *driver) end(ctx context.Context, id string, m move, pending []journal.Event) error {
 	return d.led.do(ctx, func(t *tx) error {
 		t.add(pending...)
-		t.add(journal.ToolFinished{Call: m.call, Status: journal.ToolOK, Head: clip(m.finish.Result, 8000)})
+		t.add(journal.ToolFinished{Call: m.call, Status: journal.ToolOK, Head: clip(m.finish.Result, 8000), Origins: t.TaskOrigins(id)})
 		e := journal.TaskFinished{Task: id, OK: !m.finish.Failed, Result: clip(m.finish.Result, 8000)}
 		if m.finish.Failed {
 			e.Result, e.Reason = "", clip("the agent says that it can't be done: "+m.finish.Result, 2000)
@@ -194,9 +194,15 @@ func (d *driver) judge(t *tx, id string, m move, running, finished, wait *bool) 
 		never(journal.ToolRejected, ruleLoop, "This very call gave the same result twice in a row. It is not run again: do something else, or finish if the task is done.")
 		return nil
 	}
-	egress := m.effect == tools.Once && len(t.Start.Net) > 0
+	if opened(t.State, m) {
+		t.add(journal.ToolFinished{Call: m.call, Status: journal.ToolOK, Head: "commands can connect there already"})
+		*finished = true
+		return nil
+	}
+	egress := leaves(t.State, m)
+	origins := t.TaskOrigins(id)
 	v := d.cfg.Policy.Decide(policy.Call{
-		Args: m.args, Effect: string(m.effect), Egress: egress, Sandboxed: true, Tainted: tainted(t.State), Workspace: t.Start.Workspace, Goal: t.Start.Goal.Name,
+		Args: m.args, Effect: string(m.effect), Egress: egress, Sandboxed: true, Origins: origins, Workspace: t.Start.Workspace, Goal: t.Start.Goal.Name,
 	})
 	verdict := journal.Verdict{Do: string(v.Do), Rule: v.Rule, Why: v.Why}
 	start := journal.ToolStarted{Call: m.call, Effect: string(m.effect), Egress: egress, Verdict: verdict, Try: 1}
@@ -207,9 +213,11 @@ func (d *driver) judge(t *tx, id string, m move, running, finished, wait *bool) 
 	case policy.Deny:
 		refuse(v.Rule, "Denied by policy: "+v.Why)
 	default:
-		t.add(journal.ToolAsked{Call: m.call, Ask: journal.AskTool, Verdict: verdict, Effect: string(m.effect)})
+		t.add(journal.ToolAsked{
+			Call: m.call, Ask: journal.AskTool, Verdict: verdict, Effect: string(m.effect), Origins: origins, Hints: foreign(t.State, id, m),
+		})
 		switch {
-		case t.Start.Yes:
+		case t.Start.Yes && !(len(origins) > 0 && m.call.Tool == args.Network{}.Tool()): // a yes given beforehand opens no host that untrusted content may have named
 			t.add(journal.AskAnswered{Ask: m.call.ID, Answer: "allow", By: "--yes"}, start)
 			*running = true
 		case t.Start.DenyAsks:
@@ -232,7 +240,7 @@ func (d *driver) answered(t *tx, m move, c *journal.ToolCall, running, finished 
 		t.add(journal.ToolFinished{Call: m.call, Status: status, Exit: -1, Head: head, Rule: "answer"})
 		*finished = true
 	}
-	start := journal.ToolStarted{Call: m.call, Effect: c.Asked.Effect, Verdict: c.Asked.Verdict, Try: 1, Egress: len(t.Start.Net) > 0 && m.effect == tools.Once}
+	start := journal.ToolStarted{Call: m.call, Effect: c.Asked.Effect, Verdict: c.Asked.Verdict, Try: 1, Egress: leaves(t.State, m)}
 	if c.Started != nil {
 		start = *c.Started
 		start.Try++
@@ -287,10 +295,11 @@ func (d *driver) perform(ctx context.Context, m move) ([]journal.Event, error) {
 	return append(tabEvents(m.call.Task, seen[m.call.Task], env.Tabs.Open()), e), ctxErr(ctx)
 }
 
-func (d *driver) result(ctx context.Context, m move, env tools.Env, mem *receipts) journal.ToolFinished {
+func (d *driver) result(ctx context.Context, m move, env tools.Env, mem *receipts) (e journal.ToolFinished) {
 	start := time.Now()
 	res, err := d.runTool(ctx, m, env, mem)
-	e := journal.ToolFinished{Call: m.call, Status: journal.ToolFailed, Exit: -1, Ms: time.Since(start).Milliseconds()}
+	defer d.trace(ctx, m, mem, res, start, &e)
+	e = journal.ToolFinished{Call: m.call, Status: journal.ToolFailed, Exit: -1, Ms: time.Since(start).Milliseconds()}
 	switch {
 	case ctx.Err() != nil:
 		e.Status, e.Head = journal.ToolCanceled, "cancelled"
@@ -328,8 +337,7 @@ func (d *driver) runTool(ctx context.Context, m move, env tools.Env, mem *receip
 	}()
 	if mem != nil {
 		env.Memory = mem
-		env.Tainted = len(d.start.Net) > 0
-		if err := d.led.view(ctx, func(s *journal.State) { env.Tainted = env.Tainted || tainted(s) }); err != nil {
+		if err := d.led.view(ctx, func(s *journal.State) { env.Tainted = len(s.TaskOrigins(m.call.Task)) > 0 }); err != nil {
 			return res, err
 		}
 	}

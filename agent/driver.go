@@ -67,8 +67,9 @@ type driver struct {
 	snapErr error         // set before snap is closed
 	marks   marker
 
-	mu   sync.Mutex // guards link
+	mu   sync.Mutex // guards the fields below
 	link int        // index into models
+	net  []string   // where boxes may connect: journal.State.Net
 }
 
 // drive runs until the run has ended, another driver took it, or ctx ends.
@@ -121,6 +122,7 @@ func (d *driver) claim(ctx context.Context) error {
 		d.led.epoch = t.Epoch + 1
 		t.add(journal.DriverClaimed{Epoch: d.led.epoch, PID: os.Getpid(), Version: d.cfg.Version})
 		d.recover(t)
+		d.openNet(t.Net)
 		return nil
 	})
 }

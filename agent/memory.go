@@ -133,12 +133,16 @@ func (r *receipts) events(call journal.Call) []journal.Event {
 	return out
 }
 
-// tainted says whether a run has recalled what nobody vouches for.
-func tainted(s *journal.State) bool {
-	for _, r := range s.Recalls {
-		if slices.ContainsFunc(r.Items, func(it journal.Recall) bool { return it.Trust == "untrusted" }) {
-			return true
-		}
+// origins are where what the call found comes from, where nobody vouches for it.
+func (r *receipts) origins() []string {
+	if r == nil {
+		return nil
 	}
-	return false
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var out []string
+	for _, g := range r.got {
+		out = append(out, g.Origins()...)
+	}
+	return out
 }

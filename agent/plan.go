@@ -127,6 +127,8 @@ func (d *driver) adopt(ctx context.Context, in planner.Input, e journal.PlanMade
 	}
 	return d.led.do(ctx, func(t *tx) error {
 		t.add(settle...)
+		e := e
+		e.Origins = t.PlannerOrigins()
 		t.add(e)
 		t.add(base...)
 		return nil
@@ -247,14 +249,16 @@ func (d *driver) reviseUnmet(ctx context.Context, failing []journal.Check) error
 			fix.Needs = []string{plan.Tasks[n-1].ID}
 		}
 		plan.Tasks = append(plan.Tasks, fix)
-		t.add(journal.PlanMade{Plan: plan, Reason: "unmet: " + strings.Join(names, ", ")})
+		// The checks' output may quote any file.
+		origins := journal.Union(t.PlannerOrigins(), t.FileOrigins(journal.AllFiles))
+		t.add(journal.PlanMade{Plan: plan, Reason: "unmet: " + strings.Join(names, ", "), Origins: origins})
 		return nil
 	})
 }
 
 // revision describes the plan so far to the planner.
 func revision(s *journal.State, reason string) *planner.Revision {
-	r := &planner.Revision{Reason: reason, Previous: s.Plan, Done: map[string]string{}, Failed: map[string]string{}}
+	r := &planner.Revision{Reason: reason, Previous: s.Plan, Done: map[string]string{}, Failed: map[string]string{}, Origins: s.PlannerOrigins()}
 	for id, t := range s.Tasks {
 		switch n := len(t.Failures); {
 		case t.Status == journal.TaskDone:

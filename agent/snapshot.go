@@ -109,7 +109,7 @@ func (d *driver) boxPolicy() sandbox.Policy {
 			protect = append(protect, s)
 		}
 	}
-	return sandbox.Policy{Workspace: d.ws, Protect: protect, Net: sandbox.Net{Allow: d.start.Net}, Require: d.cfg.Require}
+	return sandbox.Policy{Workspace: d.ws, Protect: protect, Net: d.reach(), Require: d.cfg.Require}
 }
 
 // protected reports whether file tools must not write a workspace path.

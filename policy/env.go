@@ -39,6 +39,7 @@ type env struct {
 	Remember args.Remember `expr:"remember"`
 
 	Browser args.Browser `expr:"browser"`
+	Network args.Network `expr:"network"`
 
 	Path string    `expr:"path"` // of a file tool: relative to the workspace where it is below it
 	Cmds []Command `expr:"cmds"` // the commands of a shell call or of bash code; other code is one that is dynamic
@@ -147,6 +148,8 @@ func environment(c Call, commands bool) (*env, error) {
 		file(&e.List.Path)
 	case args.Browser:
 		e.Browser = a
+	case args.Network:
+		e.Network = a
 	case args.Search:
 		e.Search = a
 	case args.Finish:

@@ -74,6 +74,15 @@ type Remember struct {
 	User bool   `json:"user,omitempty" expr:"user" desc:"holds in every project"`
 }
 
+// Network asks for a host.
+type Network struct {
+	Host string `json:"host" expr:"host" desc:"HOST:PORT"`
+	Why  string `json:"why,omitempty" expr:"why" desc:"what for"`
+}
+
+// Tool names the tool.
+func (Network) Tool() string { return "network" }
+
 // Tool names the tool.
 func (Recall) Tool() string { return "recall" }
 
