@@ -29,7 +29,7 @@ func (d *driver) trace(ctx context.Context, m move, mem *receipts, res tools.Res
 	}
 	var had []string // before the call
 	files := map[string][]string{}
-	err := d.led.view(context.WithoutCancel(ctx), func(s *journal.State) {
+	err := d.led.view(ctx, func(s *journal.State) {
 		direct = append(direct, reads(s, m)...)
 		had = s.TaskOrigins(m.call.Task)
 		for p := range s.Files {
@@ -37,7 +37,7 @@ func (d *driver) trace(ctx context.Context, m move, mem *receipts, res tools.Res
 		}
 	})
 	if err != nil {
-		return // the run is not ours any more: nothing is appended
+		return // nothing more is appended
 	}
 	e.Direct = journal.Union(direct)
 	e.Origins = journal.Union(e.Direct, had)
