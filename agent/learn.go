@@ -371,7 +371,7 @@ func (d *driver) keep(ctx context.Context, text string, records []journal.Record
 	var stained bool
 	var known []string
 	err = d.led.view(ctx, func(s *journal.State) {
-		stained = tainted(s) || len(s.Start.Net) > 0
+		stained = len(s.Origins()) > 0
 		for _, r := range s.Recalls {
 			for _, it := range r.Items {
 				known = append(known, it.ID)

@@ -93,6 +93,15 @@ func (s *State) PlannerOrigins() []string {
 	return Union(all...)
 }
 
+// Origins are the origins of all untrusted content that the run has met.
+func (s *State) Origins() []string {
+	all := [][]string{s.PlannerOrigins(), s.FileOrigins(AllFiles)}
+	for _, r := range s.Recalls {
+		all = append(all, r.untrusted())
+	}
+	return Union(all...)
+}
+
 // FileOrigins are the origins of a workspace path's content, and of what lies below it; those of all files for ".".
 func (s *State) FileOrigins(path string) []string {
 	all := [][]string{s.Files[AllFiles]}
