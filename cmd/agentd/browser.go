@@ -77,4 +77,6 @@ type runBrowser struct {
 func (b *runBrowser) Close() error { return errors.Join(b.Browser.Close(), b.release.Close()) }
 
 // toolset are the tools of this daemon's runs.
-func toolset() (*tools.Set, error) { return tools.Builtin().WithMemory().WithNetwork().With(browser.Tool{}) }
+func toolset() (*tools.Set, error) {
+	return tools.Builtin().WithMemory().WithNetwork().With(browser.Tool{})
+}
