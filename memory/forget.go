@@ -149,7 +149,7 @@ func (s *Store) rewriteSegment(seg *segment, rows []row) error {
 		if len(rows) == 0 {
 			return nil
 		}
-		return writeSegment(tx, seg.no, rows, s.state.gen)
+		return writeSegment(tx, seg.no, rows, s.state.gen, newBuffer)
 	})
 	if err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"hash/crc32"
+	"slices"
 	"time"
 )
 
@@ -14,6 +15,7 @@ const recordVersion = 1
 
 // encodeItem writes everything of an item but its vector: checksum, version, fields.
 func encodeItem(b []byte, it *Item) []byte {
+	b = slices.Grow(b, 64+len(it.Text)+len(it.Namespace)+len(it.Source.File)+len(it.Source.URL))
 	start := len(b)
 	b = append(b, 0, 0, 0, 0, recordVersion)
 	text := func(s string) {

@@ -134,7 +134,7 @@ func (s *Store) reembedStep(ctx context.Context) (done, of int, err error) {
 				return err
 			}
 		}
-		return writeVectors(tx, todo.no, list, g)
+		return writeVectors(tx, todo.no, list, g, newBuffer)
 	})
 	if err != nil {
 		return 0, 0, err

@@ -91,7 +91,8 @@ type row struct {
 }
 
 // writeSegment seals rows (at most segmentRows, ids ascending) as segment no. The vectors' codes are made here.
-func writeSegment(tx *bolt.Tx, no uint32, rows []row, g *generation) error {
+// buffer gives memory that is the transaction's until it has ended.
+func writeSegment(tx *bolt.Tx, no uint32, rows []row, g *generation, buffer func(int) []byte) error {
 	ids := make([]byte, 8*len(rows))
 	live := newBitmap(len(rows))
 	x := newTailIndex()
@@ -123,7 +124,7 @@ func writeSegment(tx *bolt.Tx, no uint32, rows []row, g *generation) error {
 	for i, r := range rows {
 		list[i] = r.vec
 	}
-	return writeVectors(tx, no, list, g)
+	return writeVectors(tx, no, list, g, buffer)
 }
 
 func encodeBitmap(m bitmap, rows int) []byte {
@@ -147,7 +148,7 @@ func decodeBitmap(b []byte, rows int) (bitmap, bool) {
 }
 
 // writeVectors writes the vectors and codes of a segment's rows under a generation. Rows without a vector get zeros.
-func writeVectors(tx *bolt.Tx, no uint32, rows [][]float32, g *generation) error {
+func writeVectors(tx *bolt.Tx, no uint32, rows [][]float32, g *generation, buffer func(int) []byte) error {
 	dim := g.codec.Dim()
 	put := func(bucket []byte, chunk int, v []byte) error {
 		b := g.bucket(tx).Bucket(bucket)
@@ -159,12 +160,14 @@ func writeVectors(tx *bolt.Tx, no uint32, rows [][]float32, g *generation) error
 	}
 	have, all := newBitmap(len(rows)), true
 	block := g.codec.BlockBytes()
-	bits := make([]byte, headBytes+(len(rows)+31)/32*block)
+	bits := buffer(headBytes + (len(rows)+31)/32*block)
 	for from := 0; from < len(rows); from += vec.ChunkRows {
 		n := min(vec.ChunkRows, len(rows)-from)
 		// One buffer for each value, so that the codes are made in place.
-		f := make([]byte, headBytes+4*n+4*n*dim)
-		c := make([]byte, headBytes+8*n+n*dim)
+		f := buffer(headBytes + 4*n + 4*n*dim)
+		c := buffer(headBytes + 8*n + n*dim)
+		clear(f[:headBytes])
+		clear(c[:headBytes])
 		ch := vec.Chunk{
 			F32: vec.FloatsOf(f[headBytes+4*n:]), I8: vec.Int8sOf(c[headBytes+8*n:]),
 			Scale: vec.FloatsOf(c[headBytes : headBytes+4*n]), Err: vec.FloatsOf(c[headBytes+4*n : headBytes+8*n]),
@@ -173,6 +176,10 @@ func writeVectors(tx *bolt.Tx, no uint32, rows [][]float32, g *generation) error
 			v := rows[from+i]
 			if v == nil {
 				all = false
+				clear(ch.F32[i*dim : (i+1)*dim])
+				clear(ch.I8[i*dim : (i+1)*dim])
+				ch.Scale[i], ch.Err[i] = 0, 0
+				binary.LittleEndian.PutUint32(f[headBytes+4*i:], 0)
 				continue
 			}
 			have.set(from + i)
@@ -194,6 +201,7 @@ func writeVectors(tx *bolt.Tx, no uint32, rows [][]float32, g *generation) error
 			return err
 		}
 	}
+	clear(bits[:headBytes])
 	putHead(bits, len(rows), dim)
 	if !all {
 		if err := put(bucketHave, 0, encodeBitmap(have, len(rows))); err != nil {

@@ -158,6 +158,7 @@ type Store struct {
 	closed bool
 
 	state state
+	spare [][]byte // the writer's: see batch.buffer
 }
 
 // state is what the writer knows; a snapshot is made from it after each commit.

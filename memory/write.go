@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	bolt "go.etcd.io/bbolt"
 
@@ -26,6 +27,8 @@ type batch struct {
 	rows  []row       // new ones, ids ascending
 	live  map[ID]bool // of older rows: whether searches may see them
 	drop  map[ID]bool // forgotten rows of the tail
+	free  [][]byte    // values of former commits, whose memory is used again
+	used  [][]byte    // those that this one uses
 	seal  bool        // seal what fills a segment, even if it is not new
 	rest  bool        // seal also what does not fill one
 }
@@ -67,8 +70,15 @@ func (s *Store) write() {
 		var first *op
 		select {
 		case first = <-s.ops:
-		case <-s.closes:
-			return
+		default:
+			select {
+			case first = <-s.ops:
+			case <-s.closes:
+				return
+			case <-s.pause():
+				s.spare = nil
+				continue
+			}
 		}
 		ops := []*op{first}
 		for more := true; more && !ops[len(ops)-1].alone && len(ops) < maxOps; {
@@ -93,6 +103,14 @@ func (s *Store) write() {
 			}
 		}
 	}
+}
+
+// pause ends when no write came for a while: the memory that is kept for the next one goes then. Nil is never.
+func (s *Store) pause() <-chan time.Time {
+	if s.spare == nil {
+		return nil
+	}
+	return time.After(100 * time.Millisecond)
 }
 
 // commit applies ops in one transaction. An op that fails is taken out, and the others are applied anew.
@@ -122,7 +140,8 @@ func (s *Store) try(ops []*op) (failed int, err error) {
 			_ = tx.Rollback()
 		}
 	}()
-	b := &batch{tx: tx, st: &s.state, count: s.state.count, gen: s.state.gen, live: map[ID]bool{}, drop: map[ID]bool{}}
+	b := &batch{tx: tx, st: &s.state, count: s.state.count, gen: s.state.gen, live: map[ID]bool{}, drop: map[ID]bool{}, free: s.spare}
+	defer func() { s.spare = append(b.free, b.used...) }() // the transaction has ended and written them
 	for i, o := range ops {
 		if err := o.apply(b); err != nil {
 			return i, err
@@ -200,8 +219,30 @@ func (b *batch) sealRows(rows []row) error {
 	}
 	no := b.count.NextSeg
 	b.count.NextSeg++
-	return writeSegment(b.tx, no, rows, b.gen)
+	return writeSegment(b.tx, no, rows, b.gen, b.buffer)
 }
+
+// spareBytes bounds the memory that is kept for the next commit.
+const spareBytes = 64 << 20
+
+// buffer is n bytes of any value that the transaction may keep until it has ended.
+func (b *batch) buffer(n int) []byte {
+	for i, v := range b.free {
+		if cap(v) == n {
+			b.free = slices.Delete(b.free, i, i+1)
+			b.used = append(b.used, v)
+			return v
+		}
+	}
+	v := make([]byte, n)
+	if kept := len(b.free) + len(b.used); kept*n < spareBytes {
+		b.used = append(b.used, v)
+	}
+	return v
+}
+
+// newBuffer is memory of its own.
+func newBuffer(n int) []byte { return make([]byte, n) }
 
 // fix gives the generation's codec the mean of its first segment.
 func (b *batch) fix(rows []row) error {
@@ -340,21 +381,23 @@ func (b *batch) update(it *Item) error {
 		}
 	}
 	b.live[it.ID] = it.recalled()
-	return b.put(it)
+	return b.put(it, false)
 }
 
 // put writes an item's record, and whether it waits for review.
-func (b *batch) put(it *Item) error {
+func (b *batch) put(it *Item, isNew bool) error {
 	key := idKey(it.ID)
-	ask := b.tx.Bucket(bucketAsk)
-	var err error
-	if it.State == Proposed {
-		err = ask.Put(key, nil)
-	} else if ask.Get(key) != nil {
-		err = ask.Delete(key)
-	}
-	if err != nil {
-		return err
+	if !isNew || it.State == Proposed {
+		ask := b.tx.Bucket(bucketAsk)
+		var err error
+		if it.State == Proposed {
+			err = ask.Put(key, nil)
+		} else if ask.Get(key) != nil {
+			err = ask.Delete(key)
+		}
+		if err != nil {
+			return err
+		}
 	}
 	items := b.tx.Bucket(bucketItems)
 	items.FillPercent = 0.9 // ids ascend
@@ -388,7 +431,7 @@ func (b *batch) insert(it *Item, v []float32) error {
 			}
 		}
 	}
-	if err := b.put(it); err != nil {
+	if err := b.put(it, true); err != nil {
 		return err
 	}
 	b.rows = append(b.rows, row{it, v})
@@ -430,7 +473,7 @@ func (g *generation) fits(model string, dim int) error {
 const maxBatch = 32768
 
 // Add stores items and returns their ids. It is durable when it returns: all of them, or none if there are at most 32768.
-// Items without a vector get the embedder's. An item's ID, Updated and SupersededBy are set by the store.
+// Items without a vector get the embedder's; a given one must not change until Add returns. An item's ID, Updated and SupersededBy are set by the store.
 func (s *Store) Add(ctx context.Context, items ...Item) ([]ID, error) {
 	now := s.now().UTC()
 	for i := range items {
@@ -447,6 +490,7 @@ func (s *Store) Add(ctx context.Context, items ...Item) ([]ID, error) {
 		part := items[from:min(from+maxBatch, len(items))]
 		got := make([]ID, len(part))
 		err := s.do(ctx, &op{apply: func(b *batch) error {
+			b.rows = slices.Grow(b.rows, len(part))
 			for i := range part {
 				it := part[i]
 				it.Vector = nil
@@ -485,11 +529,6 @@ func (s *Store) vectors(ctx context.Context, items []Item) ([][]float32, string,
 		model = s.emb.ID()
 	}
 	out := make([][]float32, len(items))
-	values := 0
-	for i := range items {
-		values += len(items[i].Vector)
-	}
-	buffer := make([]float32, 0, values)
 	var texts []string
 	var at []int
 	for i := range items {
@@ -499,10 +538,11 @@ func (s *Store) vectors(ctx context.Context, items []Item) ([][]float32, string,
 			if err := vec.Check(v, len(v)); err != nil {
 				return nil, "", fmt.Errorf("add memory %d of %d: %w: %w", i+1, len(items), ErrItem, err)
 			}
-			n := len(buffer)
-			buffer = append(buffer, v...)
-			v = buffer[n:len(buffer):len(buffer)]
-			vec.Normalize(v)
+			// The caller's own is only read, until it is on disk.
+			if !vec.Unit(v) {
+				v = slices.Clone(v)
+				vec.Normalize(v)
+			}
 			out[i] = v
 		case s.emb != nil:
 			texts, at = append(texts, items[i].Text), append(at, i)

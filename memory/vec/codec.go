@@ -57,12 +57,15 @@ func Check(x []float32, dim int) error {
 	return nil
 }
 
+// Unit says whether x, of a dimension that is a multiple of 8, has length 1.
+func Unit(x []float32) bool {
+	return len(x) > 0 && len(x)%8 == 0 && abs32(k.dotF32(&x[0], &x[0], len(x))-1) < 1e-6
+}
+
 // Normalize scales x to length 1, for cosine similarity, if it has not that length already. x must pass Check.
 func Normalize(x []float32) {
-	if len(x)%8 == 0 {
-		if n2 := k.dotF32(&x[0], &x[0], len(x)); abs32(n2-1) < 1e-6 {
-			return
-		}
+	if Unit(x) {
+		return
 	}
 	var n2 float64
 	for _, v := range x {
@@ -192,31 +195,76 @@ func (c *Codec) EncodeBits(block []byte, f32 []float32) {
 	clear(block)
 	tail := block[c.dim*4:]
 	r := make([]float32, c.dim)
-	bits := make([]byte, c.dim/8)
+	bits := make([]byte, 32*c.dim/8) // one row's after another
 	for i := range 32 {
 		if i >= rows {
 			putBfloat(tail[64+2*i:], float32(math.Inf(-1)))
 			continue
 		}
 		x := f32[i*c.dim : (i+1)*c.dim]
-		for j, v := range x {
-			r[j] = v - c.mean[j]
+		for j := 0; j < c.dim; j += 8 {
+			v, m, d := (*[8]float32)(x[j:]), (*[8]float32)(c.mean[j:]), (*[8]float32)(r[j:])
+			for n := range d {
+				d[n] = v[n] - m[n]
+			}
 		}
 		offset := k.dotF32(&c.mean[0], &r[0], c.dim)
 		c.rotate(r)
-		l1, l2 := k.signs(&r[0], c.dim, &bits[0])
+		l1, l2 := k.signs(&r[0], c.dim, &bits[i*c.dim/8])
 		var factor float32
 		if l1 > 0 {
 			factor = l2 / l1
 		}
 		putBfloat(tail[2*i:], factor)
 		putBfloat(tail[64+2*i:], offset)
-		shift := i >> 4 * 4
-		at := i & 15
-		for j, b := range bits {
-			p := block[j*32+at:]
-			p[0] |= b & 15 << shift
-			p[16] |= b >> 4 << shift
+	}
+	interleave(block, bits, c.dim/8)
+}
+
+// interleave writes the codes of 32 rows of n bytes as a block has them: for each byte of a code 32, whose first 16 hold the lower
+// four bits of rows 0 to 15 and, above them, of rows 16 to 31; the others the upper ones.
+func interleave(block, bits []byte, n int) {
+	const low = 0x0f0f0f0f0f0f0f0f
+	j := 0
+	for ; j+8 <= n; j += 8 {
+		var y [4][8]uint64
+		for g := range y {
+			for i := range y[g] {
+				y[g][i] = binary.LittleEndian.Uint64(bits[(8*g+i)*n+j:])
+			}
+			transpose8(&y[g])
+		}
+		for i := range 8 {
+			out := (*[32]byte)(block[(j+i)*32:])
+			a, b, c, d := y[0][i], y[1][i], y[2][i], y[3][i]
+			binary.LittleEndian.PutUint64(out[:], a&low|c&low<<4)
+			binary.LittleEndian.PutUint64(out[8:], b&low|d&low<<4)
+			binary.LittleEndian.PutUint64(out[16:], a>>4&low|c&^low)
+			binary.LittleEndian.PutUint64(out[24:], b>>4&low|d&^low)
+		}
+	}
+	for ; j < n; j++ {
+		for i := range 16 {
+			a, b := bits[i*n+j], bits[(i+16)*n+j]
+			block[j*32+i] = a&15 | b<<4
+			block[j*32+16+i] = a>>4 | b&^15
+		}
+	}
+}
+
+// transpose8 turns a square of 8 by 8 bytes over: byte i of word k becomes byte k of word i.
+func transpose8(x *[8]uint64) {
+	for _, s := range [...]struct {
+		step  int
+		shift uint
+		mask  uint64
+	}{{4, 32, 0x00000000ffffffff}, {2, 16, 0x0000ffff0000ffff}, {1, 8, 0x00ff00ff00ff00ff}} {
+		for i := range 8 {
+			if i&s.step == 0 {
+				t := (x[i]>>s.shift ^ x[i+s.step]) & s.mask
+				x[i] ^= t << s.shift
+				x[i+s.step] ^= t
+			}
 		}
 	}
 }

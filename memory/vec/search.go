@@ -325,7 +325,7 @@ func runBatch(all []*searcher) {
 		s.parts(threads)
 		for _, p := range s.part[:threads] {
 			p.near.reset(s.o.K)
-			p.c, p.kept, p.int8, p.full, p.limit = p.c[:0], p.kept[:0], 0, false, 4*s.want
+			p.c, p.kept, p.ids, p.int8, p.full, p.limit = p.c[:0], p.kept[:0], p.ids[:0], 0, false, 4*s.want
 			if thr != nil {
 				p.thr = thr[i]
 			}
@@ -338,6 +338,9 @@ func runBatch(all []*searcher) {
 			for _, s := range all {
 				s.scan(s.part[t], g)
 			}
+		}
+		for _, s := range all {
+			s.flush(s.part[t])
 		}
 	}
 	if threads == 1 {
@@ -517,10 +520,9 @@ func (s *searcher) bound(p *partial, g *Segment, seg, row int, v int32, scale, e
 	p.near.add(est - e)
 }
 
-// gatherInt8 is scanInt8 for rows of which few are live.
+// gatherInt8 is scanInt8 for rows of which few are live. They wait for flush, as fetching ahead pays in long runs only.
 func (s *searcher) gatherInt8(p *partial, seg, from, to int) {
 	g := &s.segs[seg]
-	p.ids = p.ids[:0]
 	for row := from; row < to; {
 		if g.Live == nil {
 			p.ids = append(p.ids, cand{seg: uint32(seg), row: uint32(row)})
@@ -537,29 +539,49 @@ func (s *searcher) gatherInt8(p *partial, seg, from, to int) {
 		}
 		row++
 	}
+	if len(p.ids) >= len(p.ints) {
+		s.flush(p)
+	}
+}
+
+// flush rescores the rows that wait.
+func (s *searcher) flush(p *partial) {
 	s.rescore(p, p.ids)
+	p.ids = p.ids[:0]
 }
 
 // rescore bounds the scores of rows by their int8 codes.
 func (s *searcher) rescore(p *partial, ids []cand) {
 	dim := s.c.dim
+	if cap(p.rows) < len(p.ints) {
+		p.rows = make([]unsafe.Pointer, len(p.ints))
+	}
 	for len(ids) > 0 {
 		n := min(len(ids), len(p.ints))
-		p.rows = p.rows[:0]
-		// The scales and errors are read here, where the processor can wait for many of them at once.
-		for i, c := range ids[:n] {
-			ch := &s.segs[c.seg].Chunks[c.row/ChunkRows]
+		rows := p.rows[:n]
+		// The scales and errors are read here, in a loop so short that the processor waits for many of them at once.
+		var ch *Chunk
+		var seg, chunk uint32
+		for i := range rows {
+			c := &ids[i]
+			if ch == nil || c.seg != seg || c.row/ChunkRows != chunk {
+				seg, chunk = c.seg, c.row/ChunkRows
+				ch = &s.segs[seg].Chunks[chunk]
+			}
 			r := int(c.row % ChunkRows)
-			p.rows = append(p.rows, unsafe.Pointer(&ch.I8[r*dim]))
-			p.f32s[i], p.errs[i] = ch.Scale[r], ch.Err[r]
+			rows[i] = unsafe.Pointer(&ch.I8[r*dim])
+			p.f32s[i&511], p.errs[i&511] = ch.Scale[r], ch.Err[r]
 		}
-		k.gatherI8(&p.rows[0], n, &s.z[0], dim, &p.ints[0])
+		k.gatherI8(&rows[0], n, &s.z[0], dim, &p.ints[0])
 		p.int8 += n
+		bound, step, slack := p.near.bound(), s.fine.step, s.fine.slack
 		for i, c := range ids[:n] {
-			if p.f32s[i]*(float32(p.ints[i])*s.fine.step+s.fine.slack)+s.norm*p.errs[i] < p.near.bound() {
+			j := i & 511
+			if p.f32s[j]*(float32(p.ints[j])*step+slack)+s.norm*p.errs[j] < bound {
 				continue
 			}
-			s.bound(p, &s.segs[c.seg], int(c.seg), int(c.row), p.ints[i], p.f32s[i], p.errs[i], s.fine)
+			s.bound(p, &s.segs[c.seg], int(c.seg), int(c.row), p.ints[j], p.f32s[j], p.errs[j], s.fine)
+			bound = p.near.bound()
 		}
 		ids = ids[n:]
 	}
@@ -657,6 +679,7 @@ func (s *searcher) rescan(p *partial) {
 		}
 		s.scanInt8(p, g, from)
 	}
+	s.flush(p)
 	if !p.full {
 		s.narrow(p)
 	}
@@ -685,6 +708,7 @@ func (s *searcher) narrow(p *partial) {
 		s.rescore(p, p.ids)
 		rest = rest[n:]
 	}
+	p.ids = p.ids[:0] // nothing waits: a row that is scored twice would count twice
 }
 
 // finish scores what is left by the vectors.

@@ -7,7 +7,8 @@
 //
 // Files are raw little-endian rows of 384 values; TRUTH has 10 row numbers for each query. Commands are "recall M",
 // "round SECONDS", "open" and "quit". VECBENCH_MODE is cascade (default), exact, float, batch (16 queries at once) or
-// filter (1 % of the rows).
+// filter (1 % of the rows). VECBENCH_PROFILE names a file for a CPU profile of the build, VECBENCH_ROUNDS
+// one for that of a round.
 package main
 
 import (
@@ -15,6 +16,7 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -22,6 +24,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"runtime/pprof"
 	"strconv"
 	"strings"
 	"syscall"
@@ -48,6 +51,24 @@ func run(args []string, in io.Reader, out, errs io.Writer) int {
 		return 1
 	}
 	return 0
+}
+
+// profile writes a CPU profile to a file until it is stopped; "" is none.
+func profile(path string) (stop func(), err error) {
+	if path == "" {
+		return func() {}, nil
+	}
+	f, err := os.Create(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return func() {
+		pprof.StopCPUProfile()
+		_ = f.Close() // a profile is for looking at
+	}, nil
 }
 
 // bench is a store and the queries put to it.
@@ -83,10 +104,17 @@ func serve(args []string, in io.Reader, out io.Writer) error {
 		return err
 	}
 	start, cpu := time.Now(), processor()
-	if err := b.build(args[1], n); err != nil {
+	stop, err := profile(os.Getenv("VECBENCH_PROFILE"))
+	if err != nil {
+		return err
+	}
+	err = b.build(args[1], n)
+	stop()
+	if err != nil {
 		return err
 	}
 	ready := map[string]any{"ready": 1, "build_s": time.Since(start).Seconds(), "build_cpu_s": processor() - cpu}
+	time.Sleep(200 * time.Millisecond) // the store lets go of what a next write would use
 	debug.FreeOSMemory()
 	b.ask(b.queries[:1])
 	st, err := os.Stat(b.path)
@@ -147,6 +175,11 @@ func (b *bench) command(f []string) (any, error) {
 		if err != nil {
 			return nil, err
 		}
+		stop, err := profile(os.Getenv("VECBENCH_ROUNDS"))
+		if err != nil {
+			return nil, err
+		}
+		defer stop()
 		return b.round(secs), nil
 	case f[0] == "open":
 		cold, err := b.reopen(true)
@@ -228,17 +261,17 @@ func (b *bench) build(path string, n int) error {
 	if b.store, err = memory.Open(b.path, memory.Options{}); err != nil {
 		return err
 	}
-	r := bufio.NewReaderSize(f, 1<<20)
 	const batch = 32768
 	items := make([]memory.Item, 0, batch)
 	values := make([]float32, batch*dim)
 	for at := 0; at < n; at += batch {
 		items = items[:0]
-		for i := range min(batch, n-at) {
-			v := values[i*dim : (i+1)*dim]
-			if _, err := io.ReadFull(r, vec.BytesOf(v)); err != nil {
-				return err
-			}
+		rows := min(batch, n-at)
+		if _, err := io.ReadFull(f, vec.BytesOf(values[:rows*dim])); err != nil {
+			return err
+		}
+		for i := range rows {
+			v := values[i*dim : (i+1)*dim : (i+1)*dim]
 			it := memory.Item{Namespace: memory.User, Text: "x", Vector: v}
 			if b.filter != nil && (at+i)%100 == 7 {
 				it.Tags = []string{"one"}
