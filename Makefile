@@ -12,7 +12,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 STATIC   = CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)'
 SOURCES := $(shell find . -name '*.go' -not -name '*_test.go' -not -path './.git/*') $(shell find . -path './*/prompts/*' -o -name '*.s' -o -name '*.yaml' -o -name '*.json' -o -name 'go.mod') 
 
-.PHONY: run build test check check-cross setup test-crash test-sandbox test-browser test-model test-memory test-arm64 test-goals fuzz bench clean
+.PHONY: run build test check check-cross setup test-crash test-sandbox test-browser test-model test-memory test-arm64 test-goals test-ablation fuzz bench clean
 
 ## run: install what is missing, build, start the daemon and run GOAL (in WORKSPACE, or a fresh folder)
 run: bin/.built
@@ -79,6 +79,10 @@ test-arm64:
 ## test-goals: the ten goals of evals/ through a scripted model
 test-goals: bin/.built
 	go run ./evals -scripted -seeds 1 -floor 10
+
+## test-ablation: the same goals without and with memory, and the difference (scripted; MODEL=local for the embedded model, SEEDS of each)
+test-ablation: bin/.built
+	go run ./evals -memory off,read -seeds $(SEEDS) $(if $(MODEL),-model $(MODEL),-scripted)
 
 ## test-model: the embedded model's bars, and the ten goals on it (SEEDS of each; fails below FLOOR)
 test-model: bin/.built

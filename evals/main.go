@@ -9,13 +9,16 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -28,6 +31,8 @@ type options struct {
 	out              string
 	home             string // of the daemon; "" for one of each run
 	bench            int
+	memory           string  // modes to compare; "" is no comparison
+	script           *script // of all runs; nil: each has its own
 }
 
 type verdict struct {
@@ -39,13 +44,17 @@ type verdict struct {
 	Right    bool    `json:"right"`
 	Why      string  `json:"why,omitempty"`
 	Seconds  float64 `json:"seconds"`
+	Memory   string  `json:"memory,omitempty"`
+	Recalled int     `json:"recalled,omitempty"` // facts that entered its prompts
+	Steps    int     `json:"steps,omitempty"`
+	Tokens   int64   `json:"tokens,omitempty"`
 }
 
 func main() {
 	var o options
 	flag.StringVar(&o.ctl, "agentctl", "bin/agentctl", "the client to run")
 	flag.StringVar(&o.model, "model", "local", "provider/model")
-	flag.StringVar(&o.only, "only", "", "run only the tasks whose name contains this")
+	flag.StringVar(&o.only, "only", "", "run only the tasks whose name contains one of these words, separated by commas")
 	flag.IntVar(&o.seeds, "seeds", 3, "workspaces of each task")
 	flag.IntVar(&o.from, "from", 1, "first seed")
 	flag.IntVar(&o.floor, "floor", 0, "fail when fewer runs are accepted and right")
@@ -54,6 +63,7 @@ func main() {
 	flag.DurationVar(&o.limit, "limit", 2*time.Minute, "time of one run")
 	flag.StringVar(&o.out, "out", "", "append one JSON line for each run to this file")
 	flag.IntVar(&o.bench, "bench", 0, "instead: run so many scripted shell calls and print what the runtime costs")
+	flag.StringVar(&o.memory, "memory", "", "instead: run the goals once in each of these modes of memory, for example off,read, and print the difference")
 	flag.Parse()
 	code, err := run(o)
 	if err != nil {
@@ -75,6 +85,9 @@ func run(o options) (int, error) {
 	if o.bench > 0 {
 		return 0, bench(o, o.bench)
 	}
+	if o.memory != "" {
+		return ablate(o)
+	}
 	if !o.scripted {
 		// One daemon for all runs, as a person has it: the model stays loaded, and what its prompts share is computed once.
 		if o.home, err = os.MkdirTemp("", "evals-"); err != nil {
@@ -86,10 +99,10 @@ func run(o options) (int, error) {
 	accepted, right, wrong, total := 0, 0, 0, 0
 	for seed := o.from; seed < o.from+o.seeds; seed++ {
 		for i, t := range tasks {
-			if !strings.Contains(t.name, o.only) {
+			if !o.wants(t) {
 				continue
 			}
-			v, err := one(o, t, i, seed)
+			v, err := one(o, t, i, seed, "off") // goals are independent of each other
 			if err != nil {
 				return 0, fmt.Errorf("%s, seed %d: %w", t.name, seed, err)
 			}
@@ -130,6 +143,11 @@ func run(o options) (int, error) {
 	return 0, nil
 }
 
+// wants says whether a task is to be run.
+func (o options) wants(t task) bool {
+	return slices.ContainsFunc(strings.Split(o.only, ","), func(w string) bool { return strings.Contains(t.name, w) })
+}
+
 // stop ends the daemon of the runs.
 func stop(o options) {
 	cmd := exec.Command(o.ctl, "daemon", "stop")
@@ -158,8 +176,11 @@ func record(path string, v verdict) error {
 	return json.NewEncoder(f).Encode(v)
 }
 
-func one(o options, t task, index, seed int) (verdict, error) {
+func one(o options, t task, index, seed int, memory string) (verdict, error) {
 	v := verdict{Task: t.name, Seed: seed, Given: t.given}
+	if o.memory != "" {
+		v.Memory = memory
+	}
 	base, err := os.MkdirTemp("", "eval-")
 	if err != nil {
 		return v, err
@@ -182,28 +203,37 @@ func one(o options, t task, index, seed int) (verdict, error) {
 	if o.home == "" {
 		args = append(args, "--ephemeral")
 	} else {
-		args = append(args, "--memory", "off") // goals are independent of each other
+		args = append(args, "--memory", memory)
 		env = append(env, "AGENTD_HOME="+o.home)
 	}
 	if t.given {
 		args = append(args, "--check", in.check)
 	}
 	if o.scripted {
-		s, err := serveScript(in, t.given)
-		if err != nil {
-			return v, err
+		s := o.script
+		if s == nil {
+			if s, err = serveScript(); err != nil {
+				return v, err
+			}
+			defer s.Close()
 		}
-		defer s.Close()
-		env = append(env, "OPENAI_API_KEY=scripted", "OPENAI_BASE_URL="+s.base)
+		s.play(in, t.given)
+		env = append(env, s.env()...)
 		args = append(args, "--model", "openai/scripted")
 	} else {
 		args = append(args, "--model", o.model)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), o.limit+time.Minute)
 	defer cancel()
-	var log bytes.Buffer
+	var log, events bytes.Buffer
+	if o.memory != "" {
+		args = append(args, "--json")
+	}
 	cmd := exec.CommandContext(ctx, o.ctl, append(args, in.goal)...)
 	cmd.Env, cmd.Stdout, cmd.Stderr = env, &log, &log
+	if o.memory != "" {
+		cmd.Stdout = &events
+	}
 	cmd.WaitDelay = 10 * time.Second
 	start := time.Now()
 	err = cmd.Run()
@@ -213,6 +243,7 @@ func one(o options, t task, index, seed int) (verdict, error) {
 		return v, err
 	}
 	v.Exit = cmd.ProcessState.ExitCode()
+	v.count(events.Bytes())
 	v.Accepted = v.Exit == 0
 	if o.keep {
 		if err := os.WriteFile(filepath.Join(base, "log.txt"), log.Bytes(), 0o644); err != nil {
@@ -230,18 +261,35 @@ func one(o options, t task, index, seed int) (verdict, error) {
 	return v, nil
 }
 
-// script is an OpenAI-compatible endpoint that answers one run: a plan, the solution as a shell call, the end.
+// script is an OpenAI-compatible endpoint that answers one run at a time: a plan, the solution as a shell call, the end, and that it
+// teaches nothing.
 type script struct {
 	net.Listener
 	base string
+
+	mu    sync.Mutex // guards the fields below
+	in    instance
+	given bool
+	calls int
 }
 
-func serveScript(in instance, given bool) (*script, error) {
+// play makes the next run's answers.
+func (s *script) play(in instance, given bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.in, s.given, s.calls = in, given, 0
+}
+
+func (s *script) env() []string {
+	return []string{"OPENAI_API_KEY=scripted", "OPENAI_BASE_URL=" + s.base}
+}
+
+func serveScript() (*script, error) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
-	calls := 0
+	s := &script{Listener: ln, base: "http://" + ln.Addr().String() + "/v1"}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/models", func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprint(w, `{"object":"list","data":[{"id":"scripted","object":"model"}]}`)
@@ -251,10 +299,17 @@ func serveScript(in instance, given bool) (*script, error) {
 			Tools  []any `json:"tools"`
 			Stream bool  `json:"stream"`
 		}
-		if err := json.NewDecoder(r.Body).Decode(&body); err != nil {
+		raw, err := io.ReadAll(r.Body)
+		if err == nil {
+			err = json.Unmarshal(raw, &body)
+		}
+		if err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
 		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		in := s.in
 		msg := map[string]any{"role": "assistant", "content": ""}
 		finish := "stop"
 		call := func(name string, args any) {
@@ -264,12 +319,14 @@ func serveScript(in instance, given bool) (*script, error) {
 				return
 			}
 			finish = "tool_calls"
-			msg["tool_calls"] = []any{map[string]any{"index": 0, "id": fmt.Sprintf("c%d", calls), "type": "function", "function": map[string]any{"name": name, "arguments": string(raw)}}}
+			msg["tool_calls"] = []any{map[string]any{"index": 0, "id": fmt.Sprintf("c%d", s.calls), "type": "function", "function": map[string]any{"name": name, "arguments": string(raw)}}}
 		}
 		switch {
+		case bytes.Contains(raw, []byte("keep the memory")):
+			msg["content"] = `{"facts":[]}`
 		case len(body.Tools) == 0:
 			checks := []any{}
-			if !given {
+			if !s.given {
 				checks = append(checks, map[string]string{"name": "check", "cmd": in.check})
 			}
 			raw, err := json.Marshal(map[string]any{"tasks": []any{map[string]any{"id": "solve", "do": in.goal, "needs": []any{}, "writes": []any{}, "out": "", "done": ""}}, "checks": checks})
@@ -278,12 +335,16 @@ func serveScript(in instance, given bool) (*script, error) {
 				return
 			}
 			msg["content"] = string(raw)
-		case calls == 0:
-			call("shell", map[string]any{"command": in.solution})
-			calls++
+		case s.calls == 0:
+			do := in.solution
+			if in.fact != "" && !bytes.Contains(raw, []byte(in.fact)) {
+				do = in.guess
+			}
+			call("shell", map[string]any{"command": do})
+			s.calls++
 		default:
 			call("finish", map[string]any{"result": "done"})
-			calls++
+			s.calls++
 		}
 		usage := map[string]int{"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120}
 		if !body.Stream {
@@ -305,5 +366,5 @@ func serveScript(in instance, given bool) (*script, error) {
 		fmt.Fprint(w, "data: [DONE]\n\n")
 	})
 	go http.Serve(ln, mux) // ends when the listener is closed
-	return &script{ln, "http://" + ln.Addr().String() + "/v1"}, nil
+	return s, nil
 }

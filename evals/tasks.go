@@ -27,6 +27,9 @@ type instance struct {
 	check    string // for --check
 	solution string // bash
 	strict   func(dir string) error
+
+	fact  string // that a person had remembered before the run, and without which the goal can't be understood
+	guess string // what the scripted model does that doesn't know the fact
 }
 
 var tasks = []task{
