@@ -96,6 +96,9 @@ func (a *app) run(ctx context.Context, f runFlags, args []string) error {
 	if f.detach && f.ephemeral {
 		return invalid("leave one of them out", "--detach and --ephemeral contradict each other: an ephemeral daemon ends with its client")
 	}
+	if f.ephemeral && (f.memory == "propose" || f.memory == "auto") {
+		return invalid("use --memory read or off", "--ephemeral keeps nothing, so --memory %s can't be had", f.memory)
+	}
 	var c *api.Client
 	var info api.Info
 	fresh := true
@@ -105,12 +108,17 @@ func (a *app) run(ctx context.Context, f runFlags, args []string) error {
 		if err != nil {
 			return err
 		}
-		c.Patience = time.Millisecond // it does not come back
 		defer func() {
 			if err := end(); err != nil {
 				a.complain(fmt.Errorf("end the private daemon: %w", err))
 			}
 		}()
+		if f.memory == "read" {
+			if err := a.lend(early, c); err != nil {
+				return err
+			}
+		}
+		c.Patience = time.Millisecond // it does not come back
 	} else if c, info, fresh, err = a.ensure(early); err != nil {
 		return err
 	}

@@ -21,7 +21,8 @@ type config struct {
 	Model     string                    `yaml:"model"`    // provider/model[,…]; default: by the keys that are set, else local
 	Parallel  int                       `yaml:"parallel"` // most tasks of one run at once; default 2
 	Memory    string                    `yaml:"memory"`   // off, read, propose (default) or auto
-	Listen    string                    `yaml:"listen"`   // additional TCP address; needs token_file
+	Retention retentionConfig           `yaml:"retention"`
+	Listen    string                    `yaml:"listen"` // additional TCP address; needs token_file
 	TokenFile string                    `yaml:"token_file"`
 	Prices    string                    `yaml:"prices"`   // a file that replaces the price table
 	Snapshot  snapshotConfig            `yaml:"snapshot"` // the largest workspace
@@ -29,6 +30,12 @@ type config struct {
 	Local     localConfig               `yaml:"local"`
 	Budget    budgetConfig              `yaml:"budget"`    // default bounds of a run
 	Providers map[string]providerConfig `yaml:"providers"` // by provider name
+}
+
+// retentionConfig is how long things are kept; 0 is for ever.
+type retentionConfig struct {
+	Runs   time.Duration `yaml:"runs"`   // ended runs: journal, outputs and snapshot
+	Memory time.Duration `yaml:"memory"` // what runs wanted remembered; what a person said stays
 }
 
 type sandboxConfig struct {
@@ -90,7 +97,7 @@ func loadConfig(path string, named bool) (config, error) {
 	return c, nil
 }
 
-var configKeys = []string{"model", "parallel", "memory", "listen", "token_file", "prices", "snapshot", "max_files", "max_bytes", "sandbox", "require", "local", "idle", "budget", "usd", "tokens", "steps", "wall", "providers", "base_url", "key_file"}
+var configKeys = []string{"model", "parallel", "memory", "retention", "runs", "listen", "token_file", "prices", "snapshot", "max_files", "max_bytes", "sandbox", "require", "local", "idle", "budget", "usd", "tokens", "steps", "wall", "providers", "base_url", "key_file"}
 
 // explain is a decoder's error with its place and, for an unknown key, the nearest known one.
 func explain(err error) string {
@@ -150,6 +157,8 @@ func (c *config) validate() error {
 		return errors.New("budget: a default bound must not be negative")
 	case c.Snapshot.MaxFiles < 0 || c.Snapshot.MaxBytes < 0:
 		return errors.New("snapshot: a limit must not be negative")
+	case c.Retention.Runs < 0 || c.Retention.Memory < 0:
+		return errors.New("retention: a time must not be negative")
 	case c.Local.Idle < 0:
 		return errors.New("local.idle: must not be negative")
 	case c.Listen != "" && c.TokenFile == "":

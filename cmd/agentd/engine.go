@@ -48,7 +48,7 @@ func (e *engine) Start(ctx context.Context, r api.StartRequest, key string) (jou
 		r.Model = e.d.models.fallback(ctx)
 	}
 	switch {
-	case e.d.opts.ephemeral: // its memory would end with it
+	case e.d.opts.ephemeral && r.Memory != agent.MemoryRead: // what it keeps would end with it; a client may lend it what to read
 		r.Memory = agent.MemoryOff
 	case r.Memory == "":
 		r.Memory = cmp.Or(e.d.cfg.Memory, agent.MemoryPropose)

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"agentd/acceptance"
@@ -96,6 +97,11 @@ func serve(ctx context.Context, o options, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
+	var keeping sync.WaitGroup
+	defer keeping.Wait()
+	ctx, halt := context.WithCancel(ctx)
+	defer halt()
+	keeping.Go(func() { d.retain(ctx, store, eng) })
 	token := ""
 	if d.cfg.Listen != "" {
 		if token, err = readSecret(d.cfg.TokenFile); err != nil {
