@@ -3,6 +3,7 @@ package api
 
 import (
 	"context"
+	"io/fs"
 	"time"
 
 	"agentd/goals"
@@ -54,7 +55,7 @@ type StartRequest struct {
 	Yes       bool              `json:"yes,omitempty"`      // approve asks
 	Attended  bool              `json:"attended,omitempty"` // a person watches: an ask waits instead of parking the run
 	Parallel  int               `json:"parallel,omitempty"` // most tasks at once; 0 is the default
-	Params    map[string]string `json:"params,omitempty"`   // of the goal file
+	Params    map[string]string `json:"params,omitempty"`   // of the goal file; of a param of type file its content
 	Memory    string            `json:"memory,omitempty"`   // off, read, propose or auto; "" is the daemon's default
 	Mode      string            `json:"mode,omitempty"`     // where it works: direct (the default), copy or worktree
 	Apply     bool              `json:"apply,omitempty"`    // in another mode than direct: apply its work when it is accepted
@@ -63,8 +64,17 @@ type StartRequest struct {
 
 // GoalFile is a goal file's name and content, as the client read it.
 type GoalFile struct {
-	Name string `json:"name"`
-	Text string `json:"text"`
+	Name    string            `json:"name"`
+	Text    string            `json:"text"`
+	Imports map[string]string `json:"imports,omitempty"` // what it imports, and what that does, by name: the daemon reads none of them itself
+}
+
+// Import is the text of an imported file.
+func (f *GoalFile) Import(name string) ([]byte, error) {
+	if text, ok := f.Imports[name]; ok {
+		return []byte(text), nil
+	}
+	return nil, fs.ErrNotExist
 }
 
 // Started is the answer to a StartRequest: the run is durable.

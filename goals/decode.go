@@ -25,16 +25,21 @@ const (
 
 // decoder turns YAML nodes into a goal and notes each fault with its place.
 type decoder struct {
-	file   string
+	name   string // of the file
 	yaml   bool
 	errs   []*Error
 	places map[string]ast.Node // of what was read, by path
+	files  map[ast.Node]string // the file of a place that is in an imported one
 	bad    []string            // paths of what could not be read
 }
 
 func (d *decoder) failAt(line, col int, format string, args ...any) {
+	d.failIn(d.name, line, col, format, args...)
+}
+
+func (d *decoder) failIn(file string, line, col int, format string, args ...any) {
 	if len(d.errs) < maxFaults {
-		d.errs = append(d.errs, &Error{File: d.file, Line: line, Col: col, Msg: fmt.Sprintf(format, args...)})
+		d.errs = append(d.errs, &Error{File: file, Line: line, Col: col, Msg: fmt.Sprintf(format, args...)})
 	}
 }
 
@@ -45,7 +50,11 @@ func (d *decoder) fail(n ast.Node, format string, args ...any) {
 			line, col = t.Position.Line, t.Position.Column
 		}
 	}
-	d.failAt(line, col, format, args...)
+	file := d.name
+	if f, ok := d.files[n]; ok {
+		file = f
+	}
+	d.failIn(file, line, col, format, args...)
 }
 
 // fault notes a fault of a goal at the place of what it is about, or of the nearest thing above.
@@ -57,7 +66,7 @@ func (d *decoder) fault(f fault) {
 	}
 	for path := f.path; ; {
 		if n := d.places[path]; n != nil {
-			d.failIn(n, f.err)
+			d.failWithin(n, f.err)
 			return
 		}
 		i := strings.LastIndexAny(path, ".[")
@@ -69,8 +78,8 @@ func (d *decoder) fault(f fault) {
 	}
 }
 
-// failIn notes a fault within a scalar, at its own place where the fault has one in a text of one line.
-func (d *decoder) failIn(n ast.Node, err error) {
+// failWithin notes a fault within a scalar, at its own place where the fault has one in a text of one line.
+func (d *decoder) failWithin(n ast.Node, err error) {
 	e, ok := errors.AsType[*policy.Error](err)
 	t := n.GetToken()
 	if !ok || e.Line != 1 || t == nil || t.Position == nil {
@@ -81,11 +90,18 @@ func (d *decoder) failIn(n ast.Node, err error) {
 	if o := strings.TrimSpace(t.Origin); strings.HasPrefix(o, "'") || strings.HasPrefix(o, `"`) {
 		col++
 	}
-	d.failAt(t.Position.Line, col, "%s", e.Msg)
+	file := d.name
+	if f, ok := d.files[n]; ok {
+		file = f
+	}
+	d.failIn(file, t.Position.Line, col, "%s", e.Msg)
 }
 
 func (d *decoder) err() error {
 	slices.SortStableFunc(d.errs, func(a, b *Error) int {
+		if a.File != b.File {
+			return strings.Compare(a.File, b.File)
+		}
 		if a.Line != b.Line {
 			return a.Line - b.Line
 		}

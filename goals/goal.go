@@ -11,18 +11,18 @@ import (
 // The tags of this and the structs below are the format of goal files (spec.go): goal is the key, is what it holds beside its Go type, doc
 // what people read of it.
 type Goal struct {
-	Name        string   `json:"name,omitempty" goal:"name" is:"name" doc:"Unique in the repository. Default: the file's name."`
-	Description string   `json:"description,omitempty" goal:"description" doc:"What is wanted, in one line."`
-	Intent      string   `json:"intent,omitempty" goal:"intent" doc:"Why. It survives every replan."`
-	Labels      []string `json:"labels,omitempty" goal:"labels" doc:"Free words to find it by."`
-	Imports     []string `json:"imports,omitempty" goal:"imports" is:"import" doc:"Goal files to merge into this one, relative to it. A conflict is an error."`
+	Name        string   `json:"name,omitempty" merge:"no" goal:"name" is:"name" doc:"Unique in the repository. Default: the file's name."`
+	Description string   `json:"description,omitempty" merge:"no" goal:"description" doc:"What is wanted, in one line."`
+	Intent      string   `json:"intent,omitempty" merge:"no" goal:"intent" doc:"Why. It survives every replan."`
+	Labels      []string `json:"labels,omitempty" merge:"no" goal:"labels" doc:"Free words to find it by."`
+	Imports     []string `json:"imports,omitempty" merge:"no" goal:"imports" is:"import" doc:"Goal files to merge into this one, relative to it. A conflict is an error."`
 	Params      []Param  `json:"params,omitempty" goal:"params,named" doc:"What differs from run to run, by name."`
 
 	Models Models `json:"models,omitzero" goal:"models" doc:"Models by role. Each is a failover chain: the next one is used where the one before it fails."`
 	Memory Memory `json:"memory,omitzero" goal:"memory" doc:"What the run recalls and what it may keep."`
 
-	Readable []string `json:"readable,omitempty" goal:"scope.read" is:"glob" doc:"Files of the workspace that the run sees. Default: all."`
-	Writable []string `json:"writable,omitempty" goal:"scope.write" is:"glob" doc:"Files that it may create, change and delete. Default: all that are not protected."`
+	Readable []string `json:"readable,omitempty" merge:"one" goal:"scope.read" is:"glob" doc:"Files of the workspace that the run sees. Default: all."`
+	Writable []string `json:"writable,omitempty" merge:"one" goal:"scope.write" is:"glob" doc:"Files that it may create, change and delete. Default: all that are not protected."`
 	Protect  []string `json:"protect,omitempty" goal:"scope.protect" is:"glob" doc:"Files that nothing in the run may write, the shell neither. It wins over write."`
 
 	Sandbox Sandbox  `json:"sandbox,omitzero" goal:"sandbox" doc:"What the boxes of the run must hold and may reach."`
@@ -41,12 +41,13 @@ type Goal struct {
 	StopWhen []string `json:"stop_when,omitempty" goal:"stop_when" is:"stop" doc:"Conditions over the run's progress. One that holds ends it."`
 
 	Result   ResultForm `json:"result,omitzero" goal:"result" doc:"The form of the run's result."`
-	Triggers []Trigger  `json:"triggers,omitempty" goal:"triggers" doc:"What starts a run by itself, once a person approved this very file."`
+	Triggers []Trigger  `json:"triggers,omitempty" merge:"no" goal:"triggers" doc:"What starts a run by itself, once a person approved this very file."`
 
-	Text string `json:"text" goal:"body,yaml" is:"body" doc:"The goal in plain words: background, pitfalls, links. In Markdown it is what follows the front matter."` // the description where there is none
-	File string `json:"file,omitempty"`                                                                                                                               // where it was read, "" for the command line
-	Hash string `json:"hash,omitempty"`                                                                                                                               // sha256 of the file and what it imports, hex
+	Text string `json:"text" merge:"no" goal:"body,yaml" is:"body" doc:"The goal in plain words: background, pitfalls, links. In Markdown it is what follows the front matter."` // the description where there is none
+	File string `json:"file,omitempty"`                                                                                                                                          // where it was read, "" for the command line
+	Hash string `json:"hash,omitempty"`                                                                                                                                          // sha256 of the file and what it imports, hex
 
+	Merged []string          `json:"merged,omitempty"` // the files that this goal was made of, where it imports some
 	Values map[string]string `json:"values,omitempty"` // of params, once they are filled in; in the text they stand already
 	Inlets []string          `json:"inlets,omitempty"` // the params of type file that were filled in: what they hold is untrusted text
 }
@@ -79,10 +80,10 @@ type Param struct {
 
 // Models are the models of a run by role, each a failover chain of provider/model. An empty one is the daemon's default.
 type Models struct {
-	Planner []string `json:"planner,omitempty" goal:"planner" is:"model" doc:"Makes and revises the plan. Default: as worker."`
-	Worker  []string `json:"worker,omitempty" goal:"worker" is:"model" doc:"Does the tasks."`
-	Judge   []string `json:"judge,omitempty" goal:"judge" is:"model" doc:"Gives accept.judge's opinion. Default: as planner."`
-	Embed   []string `json:"embed,omitempty" goal:"embed" is:"model" doc:"Makes vectors for memory."`
+	Planner []string `json:"planner,omitempty" merge:"one" goal:"planner" is:"model" doc:"Makes and revises the plan. Default: as worker."`
+	Worker  []string `json:"worker,omitempty" merge:"one" goal:"worker" is:"model" doc:"Does the tasks."`
+	Judge   []string `json:"judge,omitempty" merge:"one" goal:"judge" is:"model" doc:"Gives accept.judge's opinion. Default: as planner."`
+	Embed   []string `json:"embed,omitempty" merge:"one" goal:"embed" is:"model" doc:"Makes vectors for memory."`
 }
 
 // Memory says what a run recalls and what it may keep.
@@ -109,7 +110,7 @@ type Secret struct {
 
 // Tools says what a run may use.
 type Tools struct {
-	Allow []string    `json:"allow,omitempty" goal:"allow" is:"tool" doc:"Tools by name or group: files, shell, code, browser, web, memory, mcp. Default: all that the daemon has."`
+	Allow []string    `json:"allow,omitempty" merge:"one" goal:"allow" is:"tool" doc:"Tools by name or group: files, shell, code, browser, web, memory, mcp. Default: all that the daemon has."`
 	MCP   []MCPServer `json:"mcp,omitempty" goal:"mcp" doc:"MCP servers whose tools are added. A local one runs in a box of its own."`
 }
 

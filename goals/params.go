@@ -233,6 +233,9 @@ func (g Goal) checkParams(add func(fault)) {
 			}
 		}
 	}
+	if g.Values != nil {
+		return // filled in: what looks like a template now is somebody's text
+	}
 	for _, s := range g.templated() {
 		for _, m := range template.FindAllStringSubmatch(*s.text, 100) {
 			name := paramPath.FindStringSubmatch(m[1])

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"reflect"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -43,38 +42,9 @@ func (e *Error) Unwrap() error { return ErrInvalid }
 
 // Parse reads a goal file: Markdown with YAML front matter (*.goal.md), or YAML alone (*.goal.yaml). Every fault is an *Error
 // with its place; several are joined. Nothing is read but data.
-func Parse(name string, data []byte) (Goal, error) {
-	d := &decoder{file: name, yaml: strings.HasSuffix(name, ".yaml") || strings.HasSuffix(name, ".yml"), places: map[string]ast.Node{}}
-	front, body, ok := d.split(data)
-	if !ok {
-		return Goal{}, d.err()
-	}
-	var g Goal
-	if root := d.parse(front); root != nil {
-		d.mapping(format(), "", root, reflect.ValueOf(&g).Elem())
-	}
-	if len(d.errs) >= maxFaults {
-		return Goal{}, d.err()
-	}
-	g.File, g.Hash = name, hash(data)
-	if !d.yaml {
-		g.Text = tidy(body)
-	}
-	if g.Name == "" {
-		g.Name = nameOf(name)
-	}
-	if g.Text == "" {
-		g.Text = g.Description
-	}
-	g.canonical()
-	for _, f := range g.faults(len(d.bad) == 0) {
-		d.fault(f)
-	}
-	if d.failed() {
-		return Goal{}, d.err()
-	}
-	return g, nil
-}
+//
+// What the file imports is not read: see ParseWith.
+func Parse(name string, data []byte) (Goal, error) { return ParseWith(name, data, nil) }
 
 func hash(data []byte) string {
 	sum := sha256.Sum256(data)

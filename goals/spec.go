@@ -15,13 +15,15 @@ import (
 // the reference are made: a key has one meaning everywhere.
 //
 // The tag goal is a key's name, or its path from the top of the file; behind a comma: required, named (a list that is written as a mapping by name),
-// yaml (only in *.goal.yaml). is names a check (kinds.go), one the only values, most the largest number.
+// yaml (only in *.goal.yaml). is names a check (kinds.go), one the only
+// values, most the largest number, merge how an import's value is taken.
 type spec struct {
 	key      string // "" for the items of a list
 	doc      string
 	is       string
 	one      []string
 	most     float64
+	merge    string // of imports: no, one (not joined, though a list), or "" for joined
 	required bool
 	named    bool
 	yaml     bool
@@ -85,7 +87,7 @@ func (s *spec) group(key string) *spec {
 }
 
 func (s *spec) fill(tag reflect.StructTag) {
-	s.is = tag.Get("is")
+	s.is, s.merge = tag.Get("is"), tag.Get("merge")
 	if one := tag.Get("one"); one != "" {
 		s.one = strings.Split(one, ",")
 	}

@@ -11,8 +11,8 @@ var unwired = []struct {
 	key  string
 	used func(Goal) bool
 }{
-	{"imports", func(g Goal) bool { return len(g.Imports) > 0 }},
-	{"params", func(g Goal) bool { return len(g.Params) > 0 }},
+	{"imports", func(g Goal) bool { return len(g.Imports) > 0 && g.Merged == nil }}, // nobody read them
+	{"params", func(g Goal) bool { return len(g.Params) > 0 && g.Values == nil }},   // nobody filled them in
 	{"models", func(g Goal) bool {
 		return len(g.Models.Planner)+len(g.Models.Worker)+len(g.Models.Judge)+len(g.Models.Embed) > 0
 	}},

@@ -39,9 +39,13 @@ func (g Goal) Validate() error {
 func (g Goal) faults(whole bool) []fault {
 	var fs []fault
 	add := func(f fault) { fs = append(fs, f) }
+	most := MaxText
+	if g.Values != nil {
+		most += len(g.Params) * MaxText // the files that were put into it
+	}
 	if strings.TrimSpace(g.Text) == "" {
 		add(fault{"", errors.New("the goal is empty: say in plain words what is wanted")})
-	} else if err := checkWords("the goal", g.Text, MaxText); err != nil {
+	} else if err := checkWords("the goal", g.Text, most); err != nil {
 		add(fault{"", err})
 	}
 	g2 := g

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -62,7 +61,7 @@ agentctl run -f goals/upgrade.goal.md --json --yes`,
 	fl.StringArrayVar(&f.checks, "check", nil, "command that must end with 0 for the run to be accepted (repeatable)")
 	fl.StringArrayVar(&f.protect, "protect", nil, "glob of files that nothing in the run may write (repeatable)")
 	fl.StringArrayVar(&f.net, "net", nil, "let the sandbox connect to HOST:PORT, *.SUFFIX:PORT, CIDR:PORT, or public for all public web servers (repeatable)")
-	fl.StringArrayVar(&f.params, "param", nil, "parameter of the goal file as NAME=VALUE (repeatable)")
+	fl.StringArrayVarP(&f.params, "param", "p", nil, "param of the goal file as NAME=VALUE (repeatable); also AGENTD_PARAM_NAME in the environment")
 	fl.IntVar(&f.steps, "steps", 0, "most model calls, -1 for no limit")
 	fl.StringVar(&f.tokens, "tokens", "", "most tokens, for example 800k; -1 for no limit")
 	fl.StringVar(&f.usd, "usd", "", "most money in US dollars, -1 for no limit")
@@ -201,21 +200,12 @@ func (a *app) request(f runFlags, args []string) (api.StartRequest, error) {
 	if req.Workspace, err = workspace(f.dir); err != nil {
 		return req, err
 	}
-	for _, p := range f.params {
-		name, value, ok := strings.Cut(p, "=")
-		if !ok || name == "" {
-			return req, invalid("write --param NAME=VALUE", "--param %.60q has no name or no value", p)
-		}
-		if req.Params == nil {
-			req.Params = map[string]string{}
-		}
-		req.Params[name] = value
-	}
-	return req, a.goal(&req, f.file, args)
+	return req, a.goal(&req, f, args)
 }
 
 // goal reads the goal of a request and checks it.
-func (a *app) goal(req *api.StartRequest, file string, args []string) error {
+func (a *app) goal(req *api.StartRequest, f runFlags, args []string) error {
+	file := f.file
 	words := strings.TrimSpace(strings.Join(args, " "))
 	if file != "" && words != "" {
 		return invalid("use one of them", "both a goal file and a goal in words are given")
@@ -231,20 +221,26 @@ func (a *app) goal(req *api.StartRequest, file string, args []string) error {
 		file = found
 	}
 	if file == "" {
+		if len(f.params) > 0 {
+			return invalid("drop -p, or give a goal file", "a goal in words has no params")
+		}
 		if _, err := goals.FromText(words, req.Checks); err != nil {
 			return err
 		}
 		req.Goal = words
 		return nil
 	}
-	name, data, err := a.readGoal(file)
+	g, sent, err := a.loadGoal(file)
 	if err != nil {
-		return api.Errorf(api.ErrGoal, "", "read the goal file: %v", err)
-	}
-	if _, err := goals.Parse(name, data); err != nil {
 		return err
 	}
-	req.File = &api.GoalFile{Name: name, Text: string(data)}
+	if err := g.Supported(); len(g.Params) == 0 && err != nil {
+		return err
+	}
+	if req.Params, err = a.params(g, f.params, req.Attended && file != "-"); err != nil {
+		return err
+	}
+	req.File = sent
 	return nil
 }
 
@@ -257,15 +253,7 @@ func (a *app) readGoal(file string) (string, []byte, error) {
 	if err != nil {
 		return "", nil, err
 	}
-	f, err := os.Open(path)
-	if err != nil {
-		return "", nil, err
-	}
-	defer f.Close()
-	if fi, err := f.Stat(); err != nil || !fi.Mode().IsRegular() {
-		return "", nil, errors.Join(err, fmt.Errorf("%s is no file", path))
-	}
-	data, err := io.ReadAll(io.LimitReader(f, goals.MaxFile+1))
+	data, err := readLimited(path)
 	return path, data, err
 }
 

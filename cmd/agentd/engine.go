@@ -96,7 +96,8 @@ func goalOf(r api.StartRequest) (goals.Goal, error) {
 	case r.File != nil && r.Goal != "":
 		return g, api.Errorf(api.ErrGoal, "give one of them", "a goal in words and a goal file are given")
 	case r.File != nil:
-		if g, err = goals.Parse(r.File.Name, []byte(r.File.Text)); err == nil {
+		if g, err = goals.ParseWith(r.File.Name, []byte(r.File.Text), r.File.Import); err == nil {
+			g, err = g.Fill(r.Params)
 			addChecks(&g, r.Checks)
 		}
 	default:
@@ -105,8 +106,8 @@ func goalOf(r api.StartRequest) (goals.Goal, error) {
 	if err != nil {
 		return g, api.Errorf(api.ErrGoal, "", "%v", err)
 	}
-	if len(r.Params) > 0 {
-		return g, api.Errorf(api.ErrGoal, "drop --param", "this goal takes no parameters")
+	if r.File == nil && len(r.Params) > 0 {
+		return g, api.Errorf(api.ErrGoal, "drop --param", "a goal in words takes no parameters")
 	}
 	g.Protect = append(g.Protect, r.Protect...)
 	g.Budget = r.Budget.Or(g.Budget)
