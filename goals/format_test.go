@@ -45,6 +45,18 @@ func TestPrintEveryKey(t *testing.T) {
 	}
 }
 
+func TestPrintYAML(t *testing.T) {
+	g := everyKey(t)
+	printed := goals.PrintYAML(g)
+	again, err := goals.Parse("every.goal.yaml", printed)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, printed)
+	}
+	if diff := cmp.Diff(g, again, cmpopts.IgnoreFields(goals.Goal{}, "Hash", "File")); diff != "" {
+		t.Errorf("goal differs after printing (-want +got):\n%s", diff)
+	}
+}
+
 // A key that is read but not honoured is refused by its name.
 func TestUnwired(t *testing.T) {
 	g := everyKey(t)

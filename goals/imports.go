@@ -30,7 +30,7 @@ func ParseWith(name string, data []byte, read Reader) (Goal, error) {
 	if ok && len(d.bad) == 0 && len(g.Imports) > 0 && read != nil {
 		m := merger{into: d, read: read, files: map[string]bool{path.Clean(name): true}, sum: sha256.New()}
 		m.sum.Write([]byte(g.Hash))
-		m.imports(&g, g.Imports, name, 1)
+		m.imports(&g, g.Imports, name, path.Base(name), 1)
 		g.Merged = slices.Sorted(maps.Keys(m.files))
 		g.Hash = hex.EncodeToString(m.sum.Sum(nil))
 		g.canonical()
@@ -49,13 +49,14 @@ type merger struct {
 	}
 }
 
-func (m *merger) imports(g *Goal, names []string, from string, depth int) {
+// imports merges what one file imports. local is from as the goal names it, so that its hash is the same wherever the repository lies.
+func (m *merger) imports(g *Goal, names []string, from, local string, depth int) {
 	for i, rel := range names {
 		at := m.into.places[fmt.Sprintf("imports[%d]", i)]
 		if depth > 1 {
 			at = m.into.places["imports"]
 		}
-		name := path.Join(path.Dir(from), rel)
+		name, localName := path.Join(path.Dir(from), rel), path.Join(path.Dir(local), rel)
 		switch {
 		case m.files[name]:
 			continue // twice is once, and a circle ends here
@@ -69,7 +70,7 @@ func (m *merger) imports(g *Goal, names []string, from string, depth int) {
 			m.into.fail(at, "import %s: %v", rel, err)
 			continue
 		}
-		m.sum.Write([]byte(name + "\x00" + hash(data)))
+		m.sum.Write([]byte(localName + "\x00" + hash(data)))
 		d := newDecoder(name)
 		other, ok := d.file(data)
 		if ok {
@@ -92,7 +93,7 @@ func (m *merger) imports(g *Goal, names []string, from string, depth int) {
 		if other.Text != "" && other.Text != other.Description {
 			g.Text = strings.TrimSpace(g.Text + "\n\n" + other.Text)
 		}
-		m.imports(g, other.Imports, name, depth+1)
+		m.imports(g, other.Imports, name, localName, depth+1)
 	}
 }
 

@@ -20,11 +20,24 @@ func Print(g Goal) []byte {
 	return []byte(p.b.String())
 }
 
-type printer struct{ b strings.Builder }
+// PrintYAML writes g as YAML alone, its text as body.
+func PrintYAML(g Goal) []byte {
+	p := printer{yaml: true}
+	if g.Text == g.Description {
+		g.Text = ""
+	}
+	p.mapping(format(), reflect.ValueOf(g), "")
+	return []byte(p.b.String())
+}
+
+type printer struct {
+	b    strings.Builder
+	yaml bool
+}
 
 func (p *printer) mapping(s *spec, v reflect.Value, indent string) {
 	for _, k := range s.keys {
-		if k.yaml || k.empty(v) {
+		if k.yaml && !p.yaml || k.empty(v) {
 			continue
 		}
 		p.b.WriteString(indent + k.key + ":")
@@ -86,7 +99,7 @@ func printScalar(s *spec, v reflect.Value) string {
 		if v.Int() < 0 {
 			return "none"
 		}
-		return time.Duration(v.Int()).String()
+		return printDuration(time.Duration(v.Int()))
 	case v.Kind() == reflect.String:
 		return quote(v.String())
 	case v.Kind() == reflect.Bool:
@@ -95,6 +108,18 @@ func printScalar(s *spec, v reflect.Value) string {
 		return printNumber(s, float64(v.Int()))
 	}
 	return printNumber(s, v.Float())
+}
+
+// printDuration writes a duration without the units that are 0.
+func printDuration(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = s[:len(s)-2]
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = s[:len(s)-2]
+	}
+	return s
 }
 
 func printNumber(s *spec, f float64) string {

@@ -50,6 +50,9 @@ func (g Goal) Unwired() []string {
 
 // Supported reports the keys that the goal uses and this version can't honour yet. The error wraps ErrInvalid.
 func (g Goal) Supported() error {
+	if len(g.Params) > 0 && g.Values == nil {
+		return fmt.Errorf("%w: the params %s are not filled in", ErrInvalid, strings.Join(g.paramNames(), ", "))
+	}
 	if keys := g.Unwired(); len(keys) > 0 {
 		return fmt.Errorf("%w: this version can't honour %s yet, and would ignore it: remove it to run the goal", ErrInvalid, strings.Join(keys, ", "))
 	}

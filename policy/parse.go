@@ -6,7 +6,6 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/expr-lang/expr"
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
@@ -151,7 +150,7 @@ func parseRule(file string, n ast.Node) (r rule, commands bool, err error) {
 	if len(r.why) > maxWhy {
 		return r, false, fault(file, got["why"], "why has %d bytes, more than %d", len(r.why), maxWhy)
 	}
-	prog, seen, err := compile(r.when, env{}, expr.AsBool(), names, fieldsOf, helpers...)
+	prog, seen, err := compile(r.when, env{}, asBool, names, fieldsOf, helpers...)
 	if err != nil {
 		return r, false, locate(file, got["when"], err)
 	}

@@ -21,8 +21,9 @@ type rule struct {
 
 // layer is one file's rules, in order: the first whose condition holds decides.
 type layer struct {
-	name  string
-	rules []rule
+	name   string
+	rules  []rule
+	grants bool // a person granted it: where the first layer would ask, it may allow
 }
 
 // Rules is a compiled rule set. It never changes and is safe for concurrent use. The zero Rules asks about every call.
@@ -66,15 +67,17 @@ func Default() *Rules {
 	return r
 }
 
+var asBool = expr.AsBool()
+
 // CheckRule reports what is wrong with the condition of a rule, as an *Error with its place in it.
 func CheckRule(when string) error {
-	_, _, err := compile(when, env{}, expr.AsBool(), names, fieldsOf, helpers...)
+	_, _, err := compile(when, env{}, asBool, names, fieldsOf, helpers...)
 	return err
 }
 
 // Combine puts layers above one another, the most authoritative first. The first decides as it would alone. Each later one only
 // narrows: where a rule of its own holds, the stricter verdict wins, deny over ask over allow; where none holds, it leaves the
-// verdict as it is. A nil layer says nothing.
+// verdict as it is. So the order of the later ones is all the same, but for granted ones (Compile), which stand behind those that bind them. A nil layer says nothing.
 func Combine(layers ...*Rules) *Rules {
 	out := &Rules{}
 	for _, l := range layers {
@@ -114,7 +117,7 @@ func (e *env) leaves() bool { return e.Egress || !e.Sandboxed && e.Effect != "re
 // that looks at that; any other allowance becomes an ask. With see it goes through all of them, without it ends at the first denial.
 func (r *Rules) decide(e *env, see func(LayerVerdict)) (v Verdict, layer string, line int) {
 	v = Verdict{Do: Ask, Rule: RuleNone, Why: "no rule says that it may run"}
-	aware := false
+	aware, firm := false, false // firm: a later layer asks too, so no grant answers it
 	for i, l := range r.layers {
 		got, at, knows := l.decide(e)
 		if see != nil {
@@ -123,9 +126,11 @@ func (r *Rules) decide(e *env, see func(LayerVerdict)) (v Verdict, layer string,
 		if got.Do == "" {
 			continue
 		}
-		if i == 0 || rank(got.Do) > rank(v.Do) {
+		granted := l.grants && got.Do == Allow && v.Do == Ask && !firm
+		if i == 0 || granted || rank(got.Do) > rank(v.Do) {
 			v, layer, line, aware = got, l.name, at, knows
 		}
+		firm = firm || i > 0 && got.Do == Ask
 		if v.Do == Deny && see == nil {
 			break
 		}

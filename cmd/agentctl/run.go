@@ -234,8 +234,8 @@ func (a *app) goal(req *api.StartRequest, f runFlags, args []string) error {
 	if err != nil {
 		return err
 	}
-	if err := g.Supported(); len(g.Params) == 0 && err != nil {
-		return err
+	if err := checkLock(file, g, sent); err != nil {
+		return api.Errorf(api.ErrGoal, "", "%s: %v", lockName(file), err)
 	}
 	if req.Params, err = a.params(g, f.params, req.Attended && file != "-"); err != nil {
 		return err
