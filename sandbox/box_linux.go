@@ -69,6 +69,7 @@ func (b *Box) Close() error {
 	b.cancel(ErrClosed)
 	b.dropSpares()
 	b.group.Wait()
+	b.holders.settle("")
 	if b.groups != nil {
 		b.groups.close()
 	}

@@ -188,8 +188,9 @@ func globPrefix(glob, names []string) bool {
 type placeholders struct {
 	state string // folder of notes, "" for none
 
-	mu   sync.Mutex // guards held, and the notes
-	held map[string]int
+	mu    sync.Mutex // guards the fields below, and the notes
+	held  map[string]int
+	noted map[string]map[string]bool // workspace -> the paths that its note names
 }
 
 // note is what a killed process leaves behind to be removed: mount points in one workspace.
@@ -198,9 +199,11 @@ type note struct {
 	Paths     []string `json:"paths"` // by depth
 }
 
-// write notes what is held below dir, and with it paths that are about to be made. h.mu is held.
+// write notes what is held below dir, and with it paths that are about to be made. A note that names them all stays as
+// it is: one too many only makes the next sweep look in vain, and a run's commands need the same ones again. h.mu is
+// held.
 func (h *placeholders) write(dir string, about []string) error {
-	if h.state == "" {
+	if h.state == "" || len(about) > 0 && !slices.ContainsFunc(about, func(p string) bool { return !h.noted[dir][p] }) {
 		return nil
 	}
 	n := note{Workspace: dir, Paths: slices.Clone(about)}
@@ -215,6 +218,7 @@ func (h *placeholders) write(dir string, about []string) error {
 		if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
+		delete(h.noted, dir)
 		return nil
 	}
 	set := make(map[string]bool, len(n.Paths))
@@ -232,7 +236,25 @@ func (h *placeholders) write(dir string, about []string) error {
 	if err := os.WriteFile(name+".new", data, 0o600); err != nil {
 		return err
 	}
-	return os.Rename(name+".new", name)
+	if err := os.Rename(name+".new", name); err != nil {
+		return err
+	}
+	if h.noted == nil {
+		h.noted = map[string]map[string]bool{}
+	}
+	h.noted[dir] = set
+	return nil
+}
+
+// settle makes the notes say what is still held: of the workspace dir, or of all where it is empty.
+func (h *placeholders) settle(dir string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for noted := range h.noted {
+		if dir == "" || noted == dir {
+			h.write(noted, nil)
+		}
+	}
 }
 
 // sweep removes the mount points that an earlier process noted and was killed before it removed them.
@@ -306,9 +328,6 @@ func (h *placeholders) make(dir string, root *os.Root, p protection) (func(), er
 		}
 		if err == nil {
 			root.Close()
-		}
-		if len(mine) > 0 {
-			h.write(dir, nil) // a note too many only makes the next sweep look in vain
 		}
 	}), nil
 }

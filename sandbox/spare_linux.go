@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"context"
+	"path/filepath"
 )
 
 // spare is a box that is being prepared, or is ready.
@@ -70,6 +71,12 @@ func (b *Box) Discard(workspace string) {
 	for _, s := range gone {
 		s.drop()
 	}
+	if workspace != "" {
+		if real, err := filepath.EvalSymlinks(workspace); err == nil {
+			workspace = real
+		}
+	}
+	b.holders.settle(workspace)
 }
 
 func (s *spare) drop() {

@@ -27,6 +27,7 @@ type usage struct {
 	memory    int64 // proportional set sizes, the scratch tmpfs and files that only a descriptor keeps
 	processes int   // and threads
 	deleted   int64 // bytes on disk in files that only a descriptor keeps
+	scratch   int64 // files in the scratch tmpfs
 }
 
 // supervise starts when a box has run for a while: most are gone before. It watches what the kernel doesn't limit for a whole box, and ends it when a limit is passed.
@@ -49,6 +50,8 @@ func (p *Proc) supervise(ctx context.Context) {
 			p.kill(KilledMemory, "memory, "+Bytes(limits.Memory))
 		case u.cpu > limits.CPU:
 			p.kill(KilledCPU, "CPU time, "+limits.CPU.String())
+		case u.scratch > scratchInodes: // bubblewrap's tmpfs has no limit of its own
+			p.kill(KilledDisk, "files in /tmp, "+strconv.Itoa(scratchInodes))
 		case full >= fullPolls:
 			p.kill(KilledProcs, "processes, "+strconv.Itoa(limits.Procs))
 		default:
@@ -79,6 +82,7 @@ func (c *cell) look(limit int64, files bool) usage {
 	var st unix.Statfs_t
 	if c.scratch != nil && unix.Fstatfs(int(c.scratch.Fd()), &st) == nil {
 		scratch = int64(st.Blocks-st.Bfree) * st.Bsize
+		u.scratch = int64(st.Files - st.Ffree)
 	}
 	var rss int64
 	pids := c.pids()

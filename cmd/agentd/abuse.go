@@ -13,10 +13,10 @@ import (
 
 // runAbuse tries to break out of a box in every way that the suite knows, prints a row for each, and returns the exit code: 1 when
 // one got out, or when something ordinary does not work in a box.
-func runAbuse(ctx context.Context, asJSON bool, stdout, stderr io.Writer) int {
+func runAbuse(ctx context.Context, backend string, asJSON bool, stdout, stderr io.Writer) int {
 	count := make(map[abuse.Outcome]int)
 	enc := json.NewEncoder(stdout)
-	err := abuse.Run(ctx, sandbox.Options{}, nil, func(r abuse.Row) {
+	err := abuse.Run(ctx, sandbox.Options{Backend: backend}, nil, func(r abuse.Row) {
 		count[r.Outcome]++
 		if asJSON {
 			enc.Encode(r) // a writer that fails shows at the end

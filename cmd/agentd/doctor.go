@@ -53,6 +53,7 @@ func runDoctor(ctx context.Context, args []string, stdout, stderr io.Writer) int
 	config := fs.String("config", "", "configuration file")
 	quick := fs.Bool("quick", false, "don't measure the local model's speed")
 	hostile := fs.Bool("abuse", false, "try to break out of the sandbox, and print what happened")
+	backend := fs.String("backend", "", "with --abuse: the sandbox backend to try, native, bubblewrap or landlock (default: the one in use)")
 	if err := fs.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return 0
@@ -60,7 +61,7 @@ func runDoctor(ctx context.Context, args []string, stdout, stderr io.Writer) int
 		return 2
 	}
 	if *hostile {
-		return runAbuse(ctx, *asJSON, stdout, stderr)
+		return runAbuse(ctx, *backend, *asJSON, stdout, stderr)
 	}
 	r := &report{Version: version, OK: true}
 	d := &daemon{opts: options{home: *home, config: *config}, log: slog.New(slog.DiscardHandler)}

@@ -38,17 +38,27 @@ func TestAbuse(t *testing.T) {
 // TestOrdinaryUser runs the table again as a user without privileges.
 func TestOrdinaryUser(t *testing.T) { boxtest.AsUser(t) }
 
-// TestFallbacks runs the works suite in the boxes of other backends, where this machine can make them.
+// TestFallbacks runs the table in the boxes of other backends, where this machine can make them. As root it is the works
+// suite alone: without namespaces the others would be tried with root's own ids.
 func TestFallbacks(t *testing.T) {
 	for _, backend := range []string{"bubblewrap", "landlock"} {
-		o := sandbox.Options{Init: boxtest.Init(t), Backend: backend}
-		err := abuse.Run(context.Background(), o, abuse.Works, func(r abuse.Row) {
-			if r.Outcome == abuse.Failed {
+		only := abuse.Works
+		if os.Getuid() != 0 {
+			only = nil
+		}
+		count := map[abuse.Outcome]int{}
+		err := abuse.Run(context.Background(), sandbox.Options{Init: boxtest.Init(t), Backend: backend}, only, func(r abuse.Row) {
+			count[r.Outcome]++
+			switch r.Outcome {
+			case abuse.Failed:
 				t.Errorf("%s: %s %s: %s", backend, r.ID, r.Title, r.Detail)
+			case abuse.NotApplicable:
+				t.Logf("%s: not applicable: %s %s: %s", backend, r.ID, r.Title, r.Detail)
 			}
 		})
 		if err != nil && !errors.Is(err, sandbox.ErrUnavailable) {
 			t.Errorf("%s: %v", backend, err)
 		}
+		t.Logf("%s as user %d: %v", backend, os.Getuid(), count)
 	}
 }

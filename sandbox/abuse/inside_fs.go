@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"agentd/sandbox"
@@ -20,7 +21,7 @@ func refused(what string, err error, want ...error) error {
 	if err == nil {
 		return fmt.Errorf("%s worked", what)
 	}
-	for _, w := range want {
+	for _, w := range slices.Concat(want, otherErrors) {
 		if errors.Is(err, w) {
 			return nil
 		}

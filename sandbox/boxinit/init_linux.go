@@ -155,7 +155,11 @@ func (b *builder) build() failure {
 		if b.out[0], errno = openat2(atFDCWD, "/proc", oPath|syscall.O_DIRECTORY, 0); errno != 0 {
 			return failed(stageHandOut, errno)
 		}
-		if b.out[1], errno = openat2(atFDCWD, "/.scratch", oPath|syscall.O_DIRECTORY, 0); errno != 0 {
+		scratch := "/.scratch"
+		if s.Steps&StepHandOut != 0 { // several file systems: the one that fills
+			scratch = "/tmp"
+		}
+		if b.out[1], errno = openat2(atFDCWD, scratch, oPath|syscall.O_DIRECTORY, 0); errno != 0 {
 			return failed(stageHandOut, errno)
 		}
 	} else {
