@@ -1,6 +1,6 @@
-// Package boxinit is the first program of a box. A program that links it and is executed again with the marker
-// variable in its environment never reaches main: the package's init builds the view, gives up every privilege and
-// starts the payload.
+// Package boxinit is the first program of a box. A program that links it and is executed again with the marker variable
+// in its environment never reaches main: it becomes the nursery, which forks an init for every box. An init builds the
+// view, gives up every privilege and starts the payload.
 //
 // It imports nothing but syscall, unsafe, runtime and strconv. Go initialises packages in the order of their import
 // paths as far as their imports allow, so this one runs before the large libraries that the daemon links.
