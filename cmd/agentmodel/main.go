@@ -89,7 +89,7 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	f.StringVar(&o.listen, "listen", "", "listen on this loopback address (default 127.0.0.1:8088 without --socket)")
 	f.IntVar(&o.cfg.Context, "context", 8192, "tokens of one conversation, prompt and reply together")
 	f.IntVar(&o.cfg.Slots, "slots", 3, "conversations whose prefix is kept")
-	f.IntVar(&o.cfg.Batch, "batch", 512, "prompt tokens computed at once")
+	f.IntVar(&o.cfg.Batch, "batch", 128, "prompt tokens computed at once")
 	f.IntVar(&o.cfg.Threads, "threads", 0, "threads (default: as many as there are cores that nobody else uses)")
 	f.BoolVar(&o.cfg.Verbose, "verbose", false, "let llama.cpp write its log to standard error")
 	f.BoolVar(&o.lifeline, "lifeline", false, "end when standard input does")

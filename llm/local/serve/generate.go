@@ -102,10 +102,14 @@ func (e *engine) decode(ctx context.Context, s *slot, tokens []llama.Token, last
 			return fmt.Errorf("fill the batch: %w", err)
 		}
 	}
+	start := time.Now()
 	if e.pacer != nil {
-		e.pacer.pace(time.Now())
+		e.pacer.begin(len(tokens))
 	}
 	code, err := llama.Decode(e.ctx, e.batch)
+	if e.pacer != nil {
+		e.pacer.end(len(tokens), time.Since(start))
+	}
 	if err == nil && code == 0 {
 		s.tokens = append(s.tokens, tokens...)
 		return nil
