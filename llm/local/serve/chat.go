@@ -87,6 +87,9 @@ func (s *Server) plan(req *chatRequest) (*generation, error) {
 	return g, nil
 }
 
+// defaultMinP keeps a warm small model from tokens that make no sense in code: those less likely than this share of the best.
+const defaultMinP = 0.1
+
 func planSampling(req *chatRequest, g *generation) error {
 	number := func(name string, v *float64, low, high float64, into *float64) error {
 		if v == nil {
@@ -98,9 +101,11 @@ func planSampling(req *chatRequest, g *generation) error {
 		*into = *v
 		return nil
 	}
+	g.sampling.minP = defaultMinP
 	for _, err := range []error{
 		number("temperature", req.Temperature, 0, 5, &g.sampling.temperature),
 		number("top_p", req.TopP, 0, 1, &g.sampling.topP),
+		number("min_p", req.MinP, 0, 1, &g.sampling.minP),
 		number("frequency_penalty", req.FrequencyPenalty, -2, 2, &g.sampling.frequency),
 		number("presence_penalty", req.PresencePenalty, -2, 2, &g.sampling.presence),
 	} {

@@ -15,6 +15,7 @@ var errNoToken = errors.New("the grammar admits no token of this model here")
 // sampling is how a token is chosen. Temperature 0 takes the best.
 type sampling struct {
 	temperature, topP   float64
+	minP                float64 // least share of the best token's probability
 	topK                int
 	seed                uint64
 	frequency, presence float64
@@ -143,7 +144,7 @@ func (s *sampler) draw(sorted []llama.TokenData) llama.Token {
 	}
 	var kept float64
 	n := 0
-	for n < len(w) && (n == 0 || kept < s.topP*sum) {
+	for n < len(w) && (n == 0 || kept < s.topP*sum && w[n] >= s.minP) {
 		kept += w[n]
 		n++
 	}

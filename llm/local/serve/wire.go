@@ -19,6 +19,7 @@ type chatRequest struct {
 	Temperature         *float64        `json:"temperature"`
 	TopP                *float64        `json:"top_p"`
 	TopK                *int            `json:"top_k"`
+	MinP                *float64        `json:"min_p"`
 	Seed                *int64          `json:"seed"`
 	Stop                stopTexts       `json:"stop"`
 	N                   *int            `json:"n"`
