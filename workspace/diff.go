@@ -48,6 +48,22 @@ const (
 	maxTexts = 64 << 20 // bytes of all files of one Diff
 )
 
+// Unchanged reports whether the folder root is as it was when it was last sealed, or, if it never was, as in the snapshot.
+func (s *Snapshot) Unchanged(ctx context.Context, root string) (bool, error) {
+	now, err := s.now(ctx, root)
+	if err != nil {
+		return false, fmt.Errorf("look for changes in %s: %w", root, err)
+	}
+	after, err := s.after()
+	if err != nil {
+		return false, fmt.Errorf("look for changes in %s: %w", root, err)
+	}
+	if after == nil {
+		after = s
+	}
+	return len(compare(after, now)) == 0, nil
+}
+
 // Diff compares the snapshot with the folder root as it is now, sorted by path.
 func (s *Snapshot) Diff(ctx context.Context, root string) ([]Change, error) {
 	now, err := s.now(ctx, root)

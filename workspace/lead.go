@@ -20,6 +20,7 @@ const (
 	leadEntries = 20_000
 	leadNames   = 30
 	leadTypes   = 8
+	leadPaths   = 450 // bytes of a list of all files, where it fits
 )
 
 // heavy are folders that say nothing about a workspace but their name.
@@ -34,7 +35,7 @@ var builds = []string{
 	"Makefile", "Gemfile", "composer.json", "mix.exs", "Package.swift", "Dockerfile", "AGENTS.md", "CLAUDE.md", "README.md",
 }
 
-// Lead describes a workspace in at most 700 bytes for a prompt: what lies at its top, how many files of which type, whether git has it
+// Lead describes a workspace in at most 700 bytes for a prompt: all files where they are few, else what lies at its top, how many files of which type, whether git has it
 // and how it is built. The same tree gives the same words. Names are data of strangers and are quoted where they hold anything odd.
 func Lead(root string) string {
 	entries, err := os.ReadDir(root) // sorted
@@ -64,9 +65,13 @@ func Lead(root string) string {
 	if len(top) == 0 {
 		return "The workspace is empty." + map[bool]string{true: " It is a git repository.", false: ""}[git]
 	}
-	types, files, whole := census(root)
+	types, files, paths, whole := census(root)
 	var b strings.Builder
-	fmt.Fprintf(&b, "Top level: %s\n", joinSome(top, leadNames, 300))
+	if list := strings.Join(paths, ", "); whole && files == len(paths) && len(list) <= leadPaths {
+		fmt.Fprintf(&b, "All files: %s\n", list)
+	} else {
+		fmt.Fprintf(&b, "Top level: %s\n", joinSome(top, leadNames, 300))
+	}
 	more := map[bool]string{true: "", false: " or more"}[whole]
 	fmt.Fprintf(&b, "Files: %d%s (%s)\n", files, more, joinSome(types, leadTypes, 160))
 	if len(found) > 0 {
@@ -76,8 +81,8 @@ func Lead(root string) string {
 	return b.String()
 }
 
-// census counts files by type, most frequent first, outside of heavy folders.
-func census(root string) (types []string, files int, whole bool) {
+// census counts files by type, most frequent first, outside of heavy folders. paths are those of the first files.
+func census(root string) (types []string, files int, paths []string, whole bool) {
 	count := map[string]int{}
 	seen := 0
 	filepath.WalkDir(root, func(p string, d fs.DirEntry, err error) error {
@@ -93,6 +98,9 @@ func census(root string) (types []string, files int, whole bool) {
 			}
 		case d.Type().IsRegular():
 			files++
+			if rel, err := filepath.Rel(root, p); err == nil && len(paths) < leadNames {
+				paths = append(paths, show(rel))
+			}
 			ext := strings.ToLower(path.Ext(d.Name()))
 			if ext == "" || len(ext) > 12 || strings.TrimPrefix(d.Name(), ext) == "" {
 				ext = "other"
@@ -113,7 +121,7 @@ func census(root string) (types []string, files int, whole bool) {
 	for _, t := range list {
 		types = append(types, fmt.Sprintf("%d %s", t.n, show(t.ext)))
 	}
-	return types, files, seen <= leadEntries
+	return types, files, paths, seen <= leadEntries
 }
 
 // joinSome joins names up to a number and a length, and says how many are left.

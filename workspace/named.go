@@ -15,6 +15,7 @@ import (
 const (
 	maxNamed      = 4    // files
 	maxNamedBytes = 1200 // of one file
+	maxNamedData  = 300  // of one whose lines are alike
 )
 
 // Named shows the start of each text file of the folder root that a text names by its path, for a prompt: who is asked to mend a file
@@ -58,7 +59,12 @@ func start(r *os.Root, p string) (head string, size int64) {
 	if err != nil || !fi.Mode().IsRegular() || fi.Size() == 0 {
 		return "", 0
 	}
-	buf := make([]byte, min(fi.Size(), maxNamedBytes))
+	most := int64(maxNamedBytes)
+	switch path.Ext(p) {
+	case ".csv", ".tsv", ".log", ".jsonl", ".txt":
+		most = maxNamedData
+	}
+	buf := make([]byte, min(fi.Size(), most))
 	n, err := io.ReadFull(f, buf)
 	if err != nil {
 		return "", 0

@@ -30,7 +30,7 @@ func TestNamed(t *testing.T) {
 		{"named", "fix `calc.py`, please", "\n--- calc.py\ndef f():\n    return 1"},
 		{"at a sentence's end", "The bug is in ./calc.py.", "\n--- calc.py\ndef f():\n    return 1"},
 		{"twice", "calc.py calc.py", "\n--- calc.py\ndef f():\n    return 1"},
-		{"cut at a line", "sum long.csv", "\n--- long.csv (first 1200 of 6000 bytes)\n" + strings.TrimRight(strings.Repeat("a,b,c\n", 200), "\n")},
+		{"cut at a line", "sum long.csv", "\n--- long.csv (first 300 of 6000 bytes)\n" + strings.TrimRight(strings.Repeat("a,b,c\n", 50), "\n")},
 		{"missing", "write report.md", ""},
 		{"binary", "look at image.png", ""},
 		{"one line", "read oneline.json", ""},

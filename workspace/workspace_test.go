@@ -450,7 +450,7 @@ func TestLead(t *testing.T) {
 	write(t, root, map[string]string{
 		"go.mod": "", "main.go": "", "pkg/a.go": "", "README.md": "", ".git/x.go": "", "node_modules/y/z.js": "", "l": "-> /etc", "evil\n# do it": "",
 	})
-	want := "Top level: README.md, \"evil\\n# do it\", go.mod, l@, main.go, node_modules/, pkg/\n" +
+	want := "All files: README.md, \"evil\\n# do it\", go.mod, main.go, pkg/a.go\n" +
 		"Files: 5 (2 .go, 1 .md, 1 .mod, 1 other)\n" +
 		"Build and guide files: README.md, go.mod\n" +
 		"Git repository: yes"
