@@ -160,7 +160,13 @@ func (d *driver) carryOut(ctx context.Context, id string, m move, pending []jour
 		case finished:
 			return nil, nil
 		case running:
-			return d.perform(ctx, m)
+			if m.effect == tools.Read {
+				return d.perform(ctx, m)
+			}
+			d.beforeCall(ctx)
+			done, err := d.perform(ctx, m)
+			d.afterCall(ctx)
+			return done, err
 		case gated:
 			err = d.gate(ctx)
 		case wait:

@@ -47,6 +47,9 @@ func (d *driver) measureFinal(ctx context.Context) error {
 	if e.OK {
 		return d.accept(ctx, self)
 	}
+	if again, err := d.startAgain(ctx, unmet(*e)); again || err != nil {
+		return err
+	}
 	most := maxMeasures
 	if self {
 		most = maxSelfMeasures // the check itself may be wrong

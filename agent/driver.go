@@ -67,6 +67,9 @@ type driver struct {
 	snapErr error         // set before snap is closed
 	marks   marker
 
+	fresh fresh         // used by the one task of a small model's run
+	probe time.Duration // the longest measurement between steps
+
 	mu   sync.Mutex // guards the fields below
 	link int        // index into models
 	net  []string   // where boxes may connect: journal.State.Net

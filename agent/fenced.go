@@ -69,8 +69,9 @@ func splitFenced(text string) (name, inline, body string, err error) {
 	return name, inline, body, nil
 }
 
-// fencedGrammar is the GBNF of a reply: one thought, one action of the set, with exactly the parts that it takes.
-func fencedGrammar(set *tools.Set) string {
+// fencedGrammar is the GBNF of a reply: one thought, one action of the set, with exactly the parts that it takes. A shell script begins with
+// opening, where that is not "".
+func fencedGrammar(set *tools.Set, opening string) string {
 	var alts, rules []string
 	for i, t := range set.Specs() {
 		rule := fmt.Sprintf("a%d", i)
@@ -79,7 +80,11 @@ func fencedGrammar(set *tools.Set) string {
 		if t.Fenced.Inline != "" {
 			form += ` " " inline`
 		}
-		if t.Fenced.Body != "" {
+		switch {
+		case t.Fenced.Body == "":
+		case t.Name == "shell" && opening != "":
+			form += fmt.Sprintf(` "\n~~~\n" %q ("import " | "from ") [^\n]* "\n" text+ "~~~"`, opening)
+		default:
 			form += " fence"
 		}
 		rules = append(rules, rule+" ::= "+form)

@@ -96,7 +96,10 @@ func (d *driver) again(s *journal.State, asked journal.ModelAsked, info llm.Info
 	if len(s.Plans) > 0 {
 		q.revise = d.failedRevision
 	}
-	if asked.Purpose == "check" {
+	switch asked.Purpose {
+	case "forms":
+		return checkable(planner.FormsPrompt(q.input(s, info)), info), nil
+	case "check":
 		return checkRequest(s, info, q.input(s, info)), nil
 	}
 	for _, text := range earlier(s, "plan") {

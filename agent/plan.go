@@ -140,9 +140,24 @@ func (d *driver) adopt(ctx context.Context, in planner.Input, e journal.PlanMade
 func (d *driver) propose(ctx context.Context, in planner.Input, plan journal.PlanMade, settle *[]journal.Event) ([]probe, []journal.Event, error) {
 	const tries = 2
 	checks := plan.Checks
-	var had []string
-	if err := d.led.view(ctx, func(s *journal.State) { had = earlier(s, "check") }); err != nil {
+	var had, forms []string
+	if err := d.led.view(ctx, func(s *journal.State) { had, forms = earlier(s, "check"), earlier(s, "forms") }); err != nil {
 		return nil, nil, err
+	}
+	if in.Small && len(checks) == 0 && !plan.Fallback {
+		if len(forms) == 0 {
+			reply, asked, err := d.ask(ctx, question{
+				purpose: "forms", before: *settle,
+				build: func(s *journal.State, info llm.Info) (*llm.Request, error) {
+					return checkable(planner.FormsPrompt(in), info), nil
+				},
+			})
+			if err != nil {
+				return nil, nil, err
+			}
+			forms, *settle = []string{reply.Text}, []journal.Event{asked.settle}
+		}
+		checks = planner.ParseForms(forms[0], in.Goal, d.root.FS())
 	}
 	var last []probe // of no use, but measured: the run says so
 	var base []journal.Event
@@ -181,7 +196,11 @@ func (d *driver) propose(ctx context.Context, in planner.Input, plan journal.Pla
 }
 
 func checkRequest(s *journal.State, info llm.Info, in planner.Input) *llm.Request {
-	req := planner.CheckPrompt(in, earlier(s, "check"))
+	return checkable(planner.CheckPrompt(in, earlier(s, "check")), info)
+}
+
+// checkable fits a request for checks to a model.
+func checkable(req *llm.Request, info llm.Info) *llm.Request {
 	if !info.Grammar {
 		req.Grammar = ""
 	}
@@ -197,6 +216,9 @@ func (d *driver) reviseFailed(ctx context.Context) error {
 	var reason string
 	var plans int
 	if err := d.led.view(ctx, func(s *journal.State) { reason, plans = failures(s), len(s.Plans) }); err != nil {
+		return err
+	}
+	if again, err := d.startAgain(ctx, reason); again || err != nil {
 		return err
 	}
 	if plans > maxRevisions {

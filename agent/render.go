@@ -18,7 +18,7 @@ var systemPrompt string
 //go:embed prompts/system_fenced.md
 var fencedPrompt string
 
-// fencedExample is a short run in the fenced form: a small model follows what it sees done better than what it is told.
+// fencedExample are short runs in the fenced form, each of which shows another way to work: a small model follows what it sees done better than what it is told.
 //
 //go:embed prompts/example.md
 var fencedExample string
@@ -36,7 +36,7 @@ type room struct {
 func roomFor(info llm.Info) room {
 	r := room{goal: 16000, lead: 5000, recalled: 3000, dep: 1500, head: 2400, tail: 1600, file: 16000, window: 24000, out: 4096}
 	if info.Window > 0 && info.Window <= 16384 {
-		r = room{goal: 4000, lead: 2600, recalled: 800, dep: 400, head: 900, tail: 600, file: 2500, window: 3600, out: 900}
+		r = room{goal: 4000, lead: 2600, recalled: 800, dep: 400, head: 900, tail: 600, file: 2500, window: 3600, out: 500}
 	}
 	if info.Window > 0 {
 		r.window = min(r.window, info.Window/2)
@@ -49,12 +49,12 @@ func roomFor(info llm.Info) room {
 func (d *driver) render(s *journal.State, task *journal.Task, info llm.Info) *llm.Request {
 	r := roomFor(info)
 	r.ask = info.Style != llm.StyleFenced && d.set.Lookup(args.Network{}.Tool()) != nil
-	req := &llm.Request{MaxTokens: r.out, Temperature: warmth(task, info)}
+	req := &llm.Request{MaxTokens: r.out, Temperature: warmth(task, len(s.Plans), info)}
 	system := systemPrompt
 	if info.Style == llm.StyleFenced {
 		system = fencedPrompt + fencedHelp(d.small)
 		if info.Grammar {
-			req.Grammar = fencedGrammar(d.small)
+			req.Grammar = fencedGrammar(d.small, opening(s, task))
 		}
 	} else {
 		for _, t := range d.set.Specs() {
@@ -74,20 +74,20 @@ func (d *driver) render(s *journal.State, task *journal.Task, info llm.Info) *ll
 	if now := d.news(s, task); now != "" {
 		req.Messages = append(req.Messages, llm.Message{Role: llm.User, Text: now})
 	}
-	if seed := len(task.Turns); req.Temperature != nil && *req.Temperature > 0 {
+	if seed := len(task.Turns) + 100*len(s.Plans); req.Temperature != nil && *req.Temperature > 0 {
 		req.Seed = &seed
 	}
 	return req
 }
 
-// example is the short run, as turns.
+// example are the short runs, as turns.
 func example() []llm.Message {
 	var out []llm.Message
 	for i, text := range strings.Split(fencedExample, "\n---\n") {
 		m := llm.Message{Role: llm.User, Text: strings.TrimSpace(text)}
 		if i%2 == 1 {
 			m.Role = llm.Assistant
-		} else if i > 0 {
+		} else if !strings.Contains(m.Text, "\nGoal: ") {
 			m.Text = "Result:\n" + m.Text
 		}
 		out = append(out, m)
@@ -160,7 +160,7 @@ func (d *driver) brief(s *journal.State, task *journal.Task, r room) string {
 func briefSmall(s *journal.State, task *journal.Task, r room) string {
 	var b strings.Builder
 	if s.Start.Lead != "" {
-		fmt.Fprintf(&b, "Files at the start:\n%s\n\n", clip(s.Start.Lead, r.lead))
+		fmt.Fprintf(&b, "%s\n\n", clip(s.Start.Lead, r.lead))
 	}
 	if rec := recalled(s, task.ID); len(rec) > 0 {
 		fmt.Fprintf(&b, "Remembered, may be outdated:\n- %s\n\n", clip(strings.Join(rec, "\n- "), r.recalled))
@@ -179,11 +179,35 @@ func briefSmall(s *journal.State, task *journal.Task, r room) string {
 	if len(s.Net) > 0 {
 		fmt.Fprintf(&b, "Network is open to: %s\n\n", strings.Join(s.Net, " "))
 	}
+	if c := failing(s); len(s.Plans) > 1 && c != nil && strings.TrimSpace(c.Output) != "" {
+		fmt.Fprintf(&b, "An earlier attempt was wrong. Its check printed:\n%s\n\n", clipTail(strings.TrimSpace(c.Output), 300))
+	}
 	fmt.Fprintf(&b, "Goal: %s", clip(s.Start.Goal.Words(), r.goal))
 	if len(s.Plan.Tasks) > 1 || task.Do != clip(s.Start.Goal.Words(), len(task.Do)) {
 		fmt.Fprintf(&b, "\n\nYour task now: %s", task.Do)
 	}
 	return b.String()
+}
+
+// opening is how the first script of every other attempt of a small model begins: attempts that all choose the same wrong way are worth one.
+func opening(s *journal.State, task *journal.Task) string {
+	if len(task.Turns) > 0 || len(s.Plans)%2 == 1 {
+		return ""
+	}
+	return "python3 - <<'END'\n"
+}
+
+// failing is the first criterion that the last final measurement found unmet, nil when there is none.
+func failing(s *journal.State) *journal.Check {
+	if s.Final == nil {
+		return nil
+	}
+	for i := range s.Final.Checks {
+		if !s.Final.Checks[i].OK {
+			return &s.Final.Checks[i]
+		}
+	}
+	return nil
 }
 
 // criteria are the probes that decide the run: the person's, else the planner's.
@@ -296,6 +320,9 @@ func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
 func turnMessages(turn *journal.Turn, style llm.Style, r room) []llm.Message {
 	reply := turn.Reply()
 	if style == llm.StyleFenced {
+		if c := failedAlone(turn); c != nil {
+			return []llm.Message{{Role: llm.User, Text: "A script failed. Write another one, right this time. It ended with:\n" + clipTail(resultText(c, r), failedTail)}}
+		}
 		out := []llm.Message{{Role: llm.Assistant, Text: strings.TrimSpace(reply.Text)}}
 		for _, c := range turn.Calls {
 			if c.Finished != nil {
@@ -329,6 +356,17 @@ func turnMessages(turn *journal.Turn, style llm.Style, r room) []llm.Message {
 		return out
 	}
 	return append([]llm.Message{say}, out...)
+}
+
+// failedTail is how much is shown of a script's failure, in bytes.
+const failedTail = 500
+
+// failedAlone is a turn's only call when it failed, else nil. A small model copies its own script, so of one that failed it sees the failure alone.
+func failedAlone(turn *journal.Turn) *journal.ToolCall {
+	if len(turn.Calls) != 1 || turn.Calls[0].Finished == nil || turn.Calls[0].Finished.Status != journal.ToolFailed {
+		return nil
+	}
+	return turn.Calls[0]
 }
 
 // resultText is a result as a model reads it.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"agentd/journal"
 	"agentd/llm"
@@ -16,8 +17,9 @@ const (
 	maxMuddles   = 4  // unusable replies in a row
 	maxLoops     = 3  // refused repeats of a call; each raises the temperature first
 	maxStale     = 15 // calls in a row that showed nothing new
-	smallStale   = 6  // the same, of a small model
-	doneStale    = 2  // after so many a small model may have finished without knowing it
+
+	// The same of a small model, which does better to start afresh.
+	smallSteps, smallMuddles, smallLoops, smallStale, smallFails = 10, 1, 1, 2, 2
 )
 
 // task works on one task until it is done or failed. It picks up an attempt where the journal left it.
@@ -127,42 +129,62 @@ func (d *driver) step(ctx context.Context, id string, pending []journal.Event) (
 // errGiveUp stops an attempt before its next call.
 var errGiveUp = errors.New("the attempt is exhausted")
 
-// finished ends a task whose model repeats itself when the run's criteria hold: small models often don't see that they are done. The
-// measurement that decides the run is made later, as ever.
+// finished ends a task of a small model when the run's criteria hold: it often doesn't see that it is done, and goes on until it has spoilt
+// its work. The measurement that decides the run is made later, as ever. Criteria that take long are measured only when the model repeats itself.
 func (d *driver) finished(ctx context.Context, id string) (bool, error) {
-	var stale int
-	if err := d.led.view(ctx, func(s *journal.State) { stale = look(s.Tasks[id]).stale }); err != nil || stale == 0 || stale%doneStale != 0 {
+	var h history
+	var last *journal.ToolFinished
+	if err := d.led.view(ctx, func(s *journal.State) { h, last = look(s.Tasks[id]), lastResult(s.Tasks[id]) }); err != nil {
 		return false, err
 	}
+	if last == nil || last.Rule != "" || d.probe > maxProbe && (h.stale == 0 || h.stale%2 != 0) {
+		return false, nil
+	}
+	start := time.Now()
 	e, _, err := d.judgeWork(ctx)
-	if err != nil || e == nil {
+	d.probe = max(d.probe, time.Since(start))
+	if err != nil || e == nil || !e.OK {
 		return false, err
 	}
 	e.Phase = "progress"
-	return e.OK, d.led.do(ctx, func(t *tx) error {
-		t.add(*e)
-		if e.OK {
-			t.add(journal.TaskFinished{Task: id, OK: true, Result: "The checks hold."})
-		}
+	return true, d.led.do(ctx, func(t *tx) error {
+		t.add(*e, journal.TaskFinished{Task: id, OK: true, Result: "The checks hold."})
 		return nil
 	})
+}
+
+// maxProbe is how long criteria may take that are measured after every step.
+const maxProbe = 5 * time.Second
+
+// lastResult is the result of an attempt's last call, nil when there is none.
+func lastResult(task *journal.Task) *journal.ToolFinished {
+	if len(task.Turns) == 0 {
+		return nil
+	}
+	calls := task.Turns[len(task.Turns)-1].Calls
+	if len(calls) == 0 {
+		return nil
+	}
+	return calls[len(calls)-1].Finished
 }
 
 // exhausted says why an attempt must not go on, or "".
 func exhausted(task *journal.Task, info llm.Info) string {
 	h := look(task)
-	most := maxStale
-	if info.Style == llm.StyleFenced {
-		most = smallStale
+	loops, muddles, stale, steps := maxLoops, maxMuddles, maxStale, maxTaskSteps
+	if small(info) {
+		loops, muddles, stale, steps = smallLoops, smallMuddles, smallStale, smallSteps
 	}
 	switch {
-	case h.loops >= maxLoops:
+	case h.loops >= loops:
 		return fmt.Sprintf("stalled: the same call was repeated although it gives the same result: %s", clip(h.loop, 300))
-	case h.muddles >= maxMuddles:
+	case h.muddles >= muddles:
 		return "stalled: the model's replies can't be used: " + clip(h.muddle, 300)
-	case h.stale >= most:
+	case small(info) && h.fails >= smallFails:
+		return fmt.Sprintf("stalled: the last %d calls failed", h.fails)
+	case h.stale >= stale:
 		return fmt.Sprintf("stalled: the last %d calls showed nothing new", h.stale)
-	case len(task.Turns) >= maxTaskSteps:
+	case len(task.Turns) >= steps:
 		return fmt.Sprintf("the task took %d steps without an end", len(task.Turns))
 	}
 	return ""
@@ -171,6 +193,7 @@ func exhausted(task *journal.Task, info llm.Info) string {
 // history is what an attempt's calls so far say about its progress.
 type history struct {
 	loops, muddles, stale int
+	fails                 int    // in a row
 	loop, muddle          string // the last of each
 	same                  int    // times in a row that the last call gave the same result
 	key                   string // of the last call
@@ -196,6 +219,10 @@ func look(task *journal.Task) history {
 				continue
 			}
 			h.muddles = 0
+			h.fails++
+			if f.Status == journal.ToolOK {
+				h.fails = 0
+			}
 			key := callKey(c.Tool, c.Args)
 			result := key + fmt.Sprintf("%s %d %d %s%s%s", f.Status, f.Exit, f.Bytes, f.Blob, f.Head, f.Tail)
 			if key == h.key && result == lastResult {
@@ -224,14 +251,17 @@ const (
 // callKey identifies equal calls.
 func callKey(tool string, args []byte) string { return tool + "\x00" + strings.TrimSpace(string(args)) }
 
-// warmth is the temperature for a task's next call: a small model that repeats itself is shaken.
-func warmth(task *journal.Task, info llm.Info) *float64 {
+// warmth is the temperature for a task's next call: a small model that repeats itself is shaken, and one that starts again (plan is the
+// number of plans) tries what is less likely.
+func warmth(task *journal.Task, plan int, info llm.Info) *float64 {
 	h := look(task)
 	var t float64
 	switch {
+	case small(info) && plan > 1:
+		t = min(0.9, 0.3+0.1*float64(plan+h.loops+h.muddles))
 	case h.loops+h.muddles > 0:
 		t = min(1, 0.4+0.3*float64(h.loops+h.muddles))
-	case info.Local && (h.same > 1 || task.Attempt > 1):
+	case info.Local && (h.same > 1 || h.fails > 0 || task.Attempt > 1):
 		t = 0.4
 	case info.Local:
 		t = 0

@@ -140,7 +140,7 @@ type TaskStarted struct {
 type ModelAsked struct {
 	Call     string  `json:"call"` // id, unique in the run
 	Task     string  `json:"task,omitempty"`
-	Purpose  string  `json:"purpose"` // plan, check, step, or memory (after the end)
+	Purpose  string  `json:"purpose"` // plan, forms, check, step, or memory (after the end)
 	Step     int     `json:"step"`    // the run's step count with this one
 	Model    string  `json:"model"`
 	BodyHash string  `json:"body_hash"` // sha256 of the exact bytes, hex
