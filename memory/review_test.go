@@ -1,6 +1,8 @@
 package memory_test
 
 import (
+	"errors"
+	"fmt"
 	"slices"
 	"testing"
 
@@ -54,6 +56,52 @@ func TestContradictions(t *testing.T) {
 					t.Errorf("%s, by %s, accepted %v: got %q, want %q", tt.name, with, accept, got, tt.want)
 				}
 			}
+		}
+	}
+}
+
+func TestReview(t *testing.T) {
+	for _, n := range []int{0, 4200} { // proposals in the tail; in a segment
+		s := fresh(t, memory.Options{Embedder: embedder()})
+		p, err := s.Propose(t.Context(), false, fact("the tests need docker"), fact("The tests need Docker."), fact("the tests need 3 docker hosts"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p[0].DuplicateOf != 0 || p[1].DuplicateOf != p[0].ID || p[2].DuplicateOf != 0 {
+			t.Fatalf("proposals %+v", p)
+		}
+		var fill []memory.Item
+		for i := range n {
+			fill = append(fill, fact(fmt.Sprint("filling ", i)))
+		}
+		if n > 0 {
+			add(t, s, fill...)
+		}
+		if got, _ := recall(t, s, memory.Query{Text: "docker tests", WordsOnly: true}); len(got) != 0 {
+			t.Fatalf("proposals are recalled: %v", got)
+		}
+		w, err := s.Waiting()
+		if err != nil || len(w) != 2 {
+			t.Fatalf("waiting %v, %v", w, err)
+		}
+		if err := s.Accept(t.Context(), p[0].ID); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Reject(t.Context(), p[2].ID); err != nil {
+			t.Fatal(err)
+		}
+		if got, _ := recall(t, s, memory.Query{Text: "docker tests", K: 1}); !slices.Equal(got, []memory.ID{p[0].ID}) {
+			t.Errorf("found %v, want %s", got, p[0].ID)
+		}
+		again, err := s.Propose(t.Context(), true, fact("the tests need docker"))
+		if err != nil || again[0].DuplicateOf != p[0].ID {
+			t.Errorf("proposed again: %+v, %v", again, err)
+		}
+		if w, err := s.Waiting(); err != nil || len(w) != 0 {
+			t.Errorf("still waiting: %v, %v", w, err)
+		}
+		if err := s.Accept(t.Context(), 99999); !errors.Is(err, memory.ErrNotFound) {
+			t.Errorf("accepting nothing: %v", err)
 		}
 	}
 }
