@@ -62,6 +62,7 @@ type Request struct {
 	Attended  bool
 	DenyAsks  bool
 	Net       []string
+	Secrets   []journal.Secret
 	Parallel  int
 	Lead      string
 	Memory    string // one of MemoryModes; "" is off
@@ -148,7 +149,7 @@ func (e *Engine) Start(ctx context.Context, r Request, key string) (id journal.R
 		r.Parallel = 1 // one slot
 	}
 	first := journal.RunStarted{
-		Goal: r.Goal, Workspace: r.Workspace, Model: r.Model, Yes: r.Yes, Attended: r.Attended, DenyAsks: r.DenyAsks, Net: r.Net,
+		Goal: r.Goal, Workspace: r.Workspace, Model: r.Model, Yes: r.Yes, Attended: r.Attended, DenyAsks: r.DenyAsks, Net: r.Net, Secrets: r.Secrets,
 		Parallel: r.Parallel, Version: e.cfg.Version, Key: key, Lead: r.Lead, Memory: r.Memory, Mode: r.Mode, Apply: r.Apply,
 		Browser: e.cfg.browserFor(r.Browser, r.Goal.Text, r.Net),
 	}

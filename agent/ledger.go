@@ -16,6 +16,7 @@ type ledger struct {
 	run   journal.RunID
 	now   func() time.Time
 	epoch int
+	mask  func(journal.Event) journal.Event // what the store will make of an event; nil: nothing
 
 	ops  chan op
 	poke chan struct{} // capacity 1: another appended
@@ -34,17 +35,27 @@ type tx struct {
 	*journal.State
 	events []journal.Event
 	now    time.Time
+	mask   func(journal.Event) journal.Event
 }
 
 func (t *tx) add(events ...journal.Event) {
 	for _, e := range events {
+		if t.mask != nil {
+			e = t.mask(e) // so that the state is what the journal will hold
+		}
 		t.Push(e, t.now)
 		t.events = append(t.events, e)
 	}
 }
 
 func newLedger(store journal.Store, run journal.RunID, now func() time.Time) *ledger {
-	return &ledger{store: store, run: run, now: now, ops: make(chan op), poke: make(chan struct{}, 1), changed: make(chan struct{})}
+	l := &ledger{store: store, run: run, now: now, ops: make(chan op), poke: make(chan struct{}, 1), changed: make(chan struct{})}
+	if m, ok := store.(interface {
+		Mask(journal.Event) journal.Event
+	}); ok {
+		l.mask = m.Mask
+	}
+	return l
 }
 
 // serve runs decisions until ctx ends.
@@ -78,7 +89,7 @@ func (l *ledger) serve(ctx context.Context) error {
 func (l *ledger) decide(ctx context.Context, s *journal.State, fn func(*tx) error) (*journal.State, error) {
 	for {
 		before := s.Last
-		t := &tx{State: s, now: l.now()}
+		t := &tx{State: s, now: l.now(), mask: l.mask}
 		err := fn(t)
 		if err == nil && l.epoch != 0 && s.Epoch > l.epoch {
 			err = journal.ErrFenced

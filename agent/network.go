@@ -60,7 +60,11 @@ func (d *driver) openHost(rule string) {
 func (d *driver) reach() sandbox.Net {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return sandbox.Net{Allow: slices.Clone(d.net)}
+	n := sandbox.Net{Allow: slices.Clone(d.net)}
+	for _, s := range d.start.Secrets {
+		n.Secrets = append(n.Secrets, sandbox.Secret(s))
+	}
+	return n
 }
 
 // connections are a box's decisions as the journal keeps them.

@@ -49,6 +49,8 @@ type StartRequest struct {
 	Checks    []string          `json:"checks,omitempty"`   // commands that must end with 0
 	Protect   []string          `json:"protect,omitempty"`  // globs that nothing in the run may write
 	Net       []string          `json:"net,omitempty"`      // HOST:PORT or CIDR:PORT opened by the user
+	Secrets   []journal.Secret  `json:"secrets,omitempty"`  // added by the sandbox's proxy to requests for their hosts
+	Grant     bool              `json:"grant,omitempty"`    // the user has seen the network and the secrets that the goal file asks for
 	Model     string            `json:"model,omitempty"`    // provider/model or a chain a,b,c; "" is the daemon's default
 	Budget    goals.Budget      `json:"budget"`             // zero fields: the goal file's, else the default
 	Workspace string            `json:"workspace"`          // absolute path

@@ -20,8 +20,6 @@ var unwired = []struct {
 	{"scope.read", func(g Goal) bool { return len(g.Readable) > 0 }},
 	{"scope.write", func(g Goal) bool { return len(g.Writable) > 0 }},
 	{"sandbox.min", func(g Goal) bool { return g.Sandbox.Min != "" }},
-	{"sandbox.net", func(g Goal) bool { return len(g.Sandbox.Net) > 0 }},
-	{"secrets", func(g Goal) bool { return len(g.Secrets) > 0 }},
 	{"tools.allow", func(g Goal) bool { return len(g.Tools.Allow) > 0 }},
 	{"tools.mcp", func(g Goal) bool { return len(g.Tools.MCP) > 0 }},
 	{"budget.work", func(g Goal) bool { return g.Budget.Work != 0 }},

@@ -56,7 +56,13 @@ func newInternet(t *testing.T) *internet {
 // egress makes the proxy of a box, with a secret for example.com if the policy allows it.
 func (w *internet) egress(n sandbox.Net) (sandbox.Egress, error) {
 	p := n.Policy()
-	p.Secrets = []egress.Secret{{Name: "api", Header: "Authorization", Value: "Bearer " + secretValue, Hosts: []string{"example.com"}}}
+	for _, s := range n.Secrets {
+		e, err := s.Fill(secretValue)
+		if err != nil {
+			return nil, err
+		}
+		p.Secrets = append(p.Secrets, e)
+	}
 	return egress.New(p, egress.Options{CA: w.ca, Roots: w.roots,
 		Resolve: func(_ context.Context, name string) ([]netip.Addr, error) {
 			switch name {
@@ -85,11 +91,6 @@ func TestEgress(t *testing.T) {
 	w := newInternet(t)
 	o := options(t)
 	o.NewEgress = w.egress
-	b, err := sandbox.Open(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer b.Close()
 	bundle, err := w.ca.Bundle()
 	if err != nil {
 		t.Fatal(err)
@@ -98,8 +99,16 @@ func TestEgress(t *testing.T) {
 	if err := os.WriteFile(file, bundle, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	p := sandbox.Policy{Workspace: t.TempDir(), ReadOnly: []string{file}, Env: egress.TrustEnv(file),
-		Net: sandbox.Net{Allow: []string{"example.com:443", "plain.example:80", "inside.example:443"}}}
+	o.Roots = file
+	b, err := sandbox.Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	p := sandbox.Policy{Workspace: t.TempDir(), Net: sandbox.Net{
+		Allow:   []string{"example.com:443", "plain.example:80", "inside.example:443"},
+		Secrets: []sandbox.Secret{{Name: "api", Hosts: []string{"example.com"}}},
+	}}
 	python := `python3 - <<'END'
 import urllib.request
 print(urllib.request.urlopen("https://example.com/py", timeout=10).read().decode(), end="")

@@ -37,7 +37,7 @@ type netPlan struct {
 // Public is the entry of Net.Allow that opens every public address on the ports 80 and 443.
 const Public = "public"
 
-// Policy is what n asks of a proxy: where it leads, with the proxy's own limits.
+// Policy is what n asks of a proxy: where it leads, with the proxy's own limits and without secrets, whose values n doesn't hold.
 func (n Net) Policy() egress.Policy {
 	var p egress.Policy
 	for _, s := range n.Allow {
@@ -70,10 +70,7 @@ func planNet(n Net) (netPlan, error) {
 	if len(p.forwards) > 64 {
 		return p, badField("net.allow", "%d single addresses are more than 64", len(p.forwards))
 	}
-	if err := n.Policy().Check(); err != nil {
-		return p, badField("net", "%v", err)
-	}
-	return p, nil
+	return p, n.checkSecrets()
 }
 
 // parseRule reads a rule of a box, which always names its port.

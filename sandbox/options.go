@@ -16,6 +16,8 @@ type Options struct {
 	// NewEgress makes what serves a box's connections, one per box: a proxy of package egress for Net.Policy, with the
 	// daemon's own addresses, secrets and CA. Nil means one without these.
 	NewEgress func(Net) (Egress, error)
+	// Roots is a PEM file that boxes with secrets trust instead of the machine's roots: those, and the CA of NewEgress.
+	Roots string
 	// FailSetup makes every set-up fail at its last step: a test of what is left then.
 	FailSetup bool
 	// State is a folder in which boxes note the mount points that they make in workspaces, so that Open removes what a

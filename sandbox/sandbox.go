@@ -40,6 +40,8 @@ type Net struct {
 	// Allow holds HOST:PORT, *.SUFFIX:PORT, CIDR:PORT, or Public: opened on the user's authority. Metadata addresses
 	// never are.
 	Allow []string `json:"allow,omitempty"`
+	// Secrets are added to requests for their hosts, which Allow must open. The box trusts Options.Roots then.
+	Secrets []Secret `json:"secrets,omitempty"`
 }
 
 // Limits bound one command. A zero field has a default (Defaults); a negative one is refused.

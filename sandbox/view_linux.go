@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"agentd/sandbox/boxinit"
+	"agentd/sandbox/egress"
 
 	"golang.org/x/sys/unix"
 )
@@ -181,6 +182,10 @@ func (b *Box) plan(p Policy) (*plan, error) {
 		}
 		show(source{host: real, in: filepath.Clean(r), flags: ro})
 	}
+	trust := len(p.Net.Secrets) > 0 && b.opts.Roots != ""
+	if trust {
+		show(source{host: b.opts.Roots, in: rootsInBox, flags: ro})
+	}
 	owned := uint32(boxinit.NoSuid | boxinit.NoDev)
 	taken := map[string]bool{}
 	for _, host := range slices.Sorted(maps.Keys(p.Caches)) {
@@ -231,6 +236,9 @@ func (b *Box) plan(p Policy) (*plan, error) {
 	pl.ident = identify(ws, pl)
 	pl.env = map[string]string{"PATH": strings.Join(t.path, ":"), "HOME": boxHome, "LANG": "C.UTF-8", "TMPDIR": "/tmp"}
 	pl.net.env(pl.env)
+	if trust {
+		maps.Copy(pl.env, egress.TrustEnv(rootsInBox))
+	}
 	maps.Copy(pl.env, p.Env)
 	return pl, nil
 }

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -269,6 +271,34 @@ func (p *printer) finished(e journal.ToolFinished) {
 		why = p.paint(dim, " — "+why)
 	}
 	p.say("%s %-6s %s  %s%s", p.paint(dim, step), line(e.Call.Tool, 12), what(e.Call, max(p.width-20, 40)), p.paint(style, "("+how+")"), why)
+	p.connections(e.Egress)
+}
+
+// connections prints what a call connected to, and what was refused.
+func (p *printer) connections(list []journal.Egress) {
+	const most = 5
+	for _, h := range list[:min(most, len(list))] {
+		style := dim
+		if !h.Allowed {
+			style = alert
+		}
+		p.say("    %s", p.paint(style, "net: "+line(connection(h), 2*p.width)))
+	}
+	if n := len(list) - most; n > 0 {
+		p.say("    %s", p.paint(dim, fmt.Sprintf("net: %d more", n)))
+	}
+}
+
+// connection is what was decided about a host, in a line.
+func connection(h journal.Egress) string {
+	to := h.Host
+	if h.Port != 0 {
+		to = net.JoinHostPort(h.Host, strconv.Itoa(h.Port))
+	}
+	if !h.Allowed {
+		return fmt.Sprintf("%s refused %d×: %s", to, h.Count, h.Reason)
+	}
+	return fmt.Sprintf("%s %d×, %s sent, %s received (by %s)", to, h.Count, size(h.Sent), size(h.Received), h.Rule)
 }
 
 // reason is what a reply says before it acts: its first line that is no fence and no action.
@@ -330,6 +360,12 @@ func (p *printer) asked(run journal.RunID, e journal.ToolAsked) {
 	p.say("    %s %s", line(e.Call.Tool, 20), what(e.Call, 2*p.width))
 	if e.Verdict.Rule != "" {
 		p.say("%s", p.paint(dim, "    rule: "+line(e.Verdict.Rule, p.width)))
+	}
+	if len(e.Origins) > 0 {
+		p.say("    it has read untrusted content from %s", line(strings.Join(e.Origins, ", "), p.width))
+	}
+	for _, h := range e.Hints {
+		p.say("    %s", p.paint(alert, line(h, 2*p.width)))
 	}
 	if !p.here {
 		p.say("    %s", howToAnswer(run, e))

@@ -23,6 +23,8 @@ import (
 type runFlags struct {
 	file, dir, model        string
 	checks, protect, net    []string
+	secrets                 []string
+	grant                   bool
 	params                  []string
 	steps, parallel         int
 	tokens, usd, wall       string
@@ -61,6 +63,8 @@ agentctl run -f goals/upgrade.goal.md --json --yes`,
 	fl.StringArrayVar(&f.checks, "check", nil, "command that must end with 0 for the run to be accepted (repeatable)")
 	fl.StringArrayVar(&f.protect, "protect", nil, "glob of files that nothing in the run may write (repeatable)")
 	fl.StringArrayVar(&f.net, "net", nil, "let the sandbox connect to HOST:PORT, *.SUFFIX:PORT, CIDR:PORT, or public for all public web servers (repeatable)")
+	fl.StringArrayVar(&f.secrets, "secret", nil, "add a kept secret to requests for a host as NAME@HOST[=HEADER]; no command sees it (repeatable)")
+	fl.BoolVar(&f.grant, "grant", false, "let the goal file have the network and the secrets that it asks for")
 	fl.StringArrayVarP(&f.params, "param", "p", nil, "param of the goal file as NAME=VALUE (repeatable); also AGENTD_PARAM_NAME in the environment")
 	fl.IntVar(&f.steps, "steps", 0, "most model calls, -1 for no limit")
 	fl.StringVar(&f.tokens, "tokens", "", "most tokens, for example 800k; -1 for no limit")
@@ -183,6 +187,10 @@ func (a *app) request(f runFlags, args []string) (api.StartRequest, error) {
 	}
 	var err error
 	if req.Budget, err = f.budget(); err != nil {
+		return req, err
+	}
+	req.Grant = f.grant
+	if req.Secrets, err = parseSecrets(f.secrets); err != nil {
 		return req, err
 	}
 	if f.memory != "" && !slices.Contains([]string{"off", "read", "propose", "auto"}, f.memory) {

@@ -87,6 +87,18 @@ func (a *app) show(v api.RunView) {
 			fmt.Fprintln(a.stdout, l)
 		}
 	}
+	if len(s.Net) > 0 {
+		field("network", "%s", strings.Join(s.Net, ", "))
+	}
+	for _, sec := range s.Start.Secrets {
+		field("secret", "%s for %s", sec.Name, strings.Join(sec.Hosts, ", "))
+	}
+	for _, h := range s.Hosts {
+		field("connected", "%s", connection(h))
+	}
+	if o := s.Origins(); len(o) > 0 {
+		field("has read", "untrusted content from %s", line(strings.Join(o, ", "), 2*w))
+	}
 	for _, id := range sortedAsks(s) {
 		ask := s.Asks[id]
 		field("ask", "%s: %s %s", ask.Ask, ask.Call.Tool, what(ask.Call, w))

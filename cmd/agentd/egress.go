@@ -4,15 +4,7 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
-
-	"agentd/sandbox"
-	"agentd/sandbox/egress"
 )
-
-// newEgress makes the way out of one box. No policy opens the daemon's own address.
-func (d *daemon) newEgress(n sandbox.Net) (sandbox.Egress, error) {
-	return egress.New(n.Policy(), egress.Options{Never: ownListener(d.cfg.Listen)})
-}
 
 // ownListener is the address of the daemon's API, as no box may reach it. A name stands for all of the machine.
 func ownListener(hostPort string) []netip.AddrPort {

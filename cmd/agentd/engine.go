@@ -33,10 +33,9 @@ func (e *engine) Start(ctx context.Context, r api.StartRequest, key string) (jou
 	if err != nil {
 		return "", false, err
 	}
-	for _, n := range r.Net {
-		if err := (sandbox.Net{Allow: []string{n}}).Check(); err != nil {
-			return "", false, api.Errorf(api.ErrInvalid, "use HOST:PORT, *.SUFFIX:PORT, CIDR:PORT or public", "net: %v", err)
-		}
+	net, secrets, err := e.reach(r, goal)
+	if err != nil {
+		return "", false, err
 	}
 	if r.Parallel < 0 || r.Parallel > 32 {
 		return "", false, api.Errorf(api.ErrInvalid, "", "parallel: %d is not within 1 to 32", r.Parallel)
@@ -66,7 +65,7 @@ func (e *engine) Start(ctx context.Context, r api.StartRequest, key string) (jou
 	}
 	return e.Engine.Start(ctx, agent.Request{
 		Goal: goal, Workspace: ws, Model: r.Model, Yes: r.Yes, Attended: r.Attended && !e.d.opts.ephemeral,
-		DenyAsks: e.d.opts.ephemeral && !r.Yes, Net: r.Net, Parallel: r.Parallel, Lead: workspace.Lead(ws) + workspace.Named(ws, goal.Text), Memory: r.Memory, Mode: r.Mode, Apply: r.Apply, Browser: r.Browser,
+		DenyAsks: e.d.opts.ephemeral && !r.Yes, Net: net, Secrets: secrets, Parallel: r.Parallel, Lead: workspace.Lead(ws) + workspace.Named(ws, goal.Text), Memory: r.Memory, Mode: r.Mode, Apply: r.Apply, Browser: r.Browser,
 	}, key)
 }
 
@@ -86,6 +85,57 @@ func (e *engine) mode(r api.StartRequest, ws string) error {
 		return api.Errorf(api.ErrInvalid, "", "mode: %.40q is none of %s", r.Mode, strings.Join(agent.Modes, ", "))
 	}
 	return nil
+}
+
+// reach is where a run may connect, and with which secrets: what the request says, and what the goal file asks for once the user has
+// seen that.
+func (e *engine) reach(r api.StartRequest, g goals.Goal) ([]string, []journal.Secret, error) {
+	for _, n := range r.Net {
+		if err := (sandbox.Net{Allow: []string{n}}).Check(); err != nil {
+			return nil, nil, api.Errorf(api.ErrInvalid, "use HOST:PORT, *.SUFFIX:PORT, CIDR:PORT or public", "net: %v", err)
+		}
+	}
+	allow, list := slices.Clone(r.Net), slices.Clone(r.Secrets)
+	open := func(rule string) {
+		if !slices.Contains(allow, rule) {
+			allow = append(allow, rule)
+		}
+	}
+	var asked []string
+	for _, n := range g.Sandbox.Net {
+		rule := n
+		if n != sandbox.Public && (sandbox.Net{Allow: []string{n}}).Check() != nil {
+			rule = n + ":443" // a name without a port; what else is wrong with it shows below
+		}
+		if !slices.Contains(allow, rule) {
+			asked = append(asked, rule)
+			open(rule)
+		}
+	}
+	for _, s := range g.Secrets {
+		one := journal.Secret(s)
+		if !slices.ContainsFunc(list, func(o journal.Secret) bool { return o.Name == s.Name }) {
+			asked = append(asked, "the secret "+s.Name+" for "+strings.Join(s.Hosts, ", "))
+			list = append(list, one)
+		}
+	}
+	if len(asked) > 0 && !r.Grant {
+		return nil, nil, api.Errorf(api.ErrInvalid, "if you want that, start it with --grant", "the goal file asks for network access that you have not granted: %s", strings.Join(asked, "; "))
+	}
+	for _, s := range list {
+		for _, h := range s.Hosts {
+			if !strings.Contains(h, ":") {
+				h += ":443"
+			}
+			if (sandbox.Net{Allow: allow, Secrets: []sandbox.Secret{{Name: s.Name, Hosts: []string{h}}}}).Check() != nil {
+				open(h) // a secret for a host opens that host
+			}
+		}
+	}
+	if err := e.d.checkNet(allow, list); err != nil {
+		return nil, nil, api.Errorf(api.ErrInvalid, "keep a secret with: agentctl secret set NAME", "%v", err)
+	}
+	return allow, list, nil
 }
 
 // goalOf makes the goal of a request: text or file, with what the command line adds.

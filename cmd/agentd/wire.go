@@ -19,6 +19,7 @@ import (
 	"agentd/journal/bolt"
 	"agentd/policy"
 	"agentd/sandbox"
+	"agentd/sandbox/egress"
 	"agentd/workspace"
 )
 
@@ -35,6 +36,8 @@ type daemon struct {
 	box        *sandbox.Box
 	models     *models
 	memories   *memories
+	secrets    *secrets
+	ca         *egress.CA
 }
 
 // serve runs the daemon until ctx ends, or its lifeline does.
@@ -43,9 +46,9 @@ func serve(ctx context.Context, o options, stderr io.Writer) error {
 	if o.debug {
 		level = slog.LevelDebug
 	}
-	d := &daemon{
-		opts: o, log: slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level})), pid: os.Getpid(), started: time.Now(),
-	}
+	d := &daemon{opts: o}
+	d.log = slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level, ReplaceAttr: d.hideSecrets}))
+	d.pid, d.started = os.Getpid(), time.Now()
 	if err := d.configure(); err != nil {
 		return err
 	}
@@ -65,7 +68,11 @@ func serve(ctx context.Context, o options, stderr io.Writer) error {
 		return err
 	}
 	defer store.Close()
-	d.box, err = sandbox.Open(sandbox.Options{AllowNone: o.unboxed, Log: d.log, State: filepath.Join(d.places.Home, "boxes"), NewEgress: d.newEgress})
+	roots, err := d.openCA()
+	if err != nil {
+		return err
+	}
+	d.box, err = sandbox.Open(sandbox.Options{AllowNone: o.unboxed, Log: d.log, State: filepath.Join(d.places.Home, "boxes"), NewEgress: d.newEgress, Roots: roots})
 	if err != nil {
 		return err
 	}
@@ -145,6 +152,7 @@ func (d *daemon) configure() error {
 	if d.cfg, err = loadConfig(d.configPath, d.opts.config != ""); err != nil {
 		return err
 	}
+	d.secrets = newSecrets(d.configPath, d.log)
 	d.require = sandbox.LevelLandlock
 	if r := d.cfg.Sandbox.Require; r != "" {
 		if d.require, err = sandbox.ParseLevel(r); err != nil {
@@ -169,7 +177,7 @@ func (d *daemon) openStore() (journal.Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return wrapStore(store), nil
+	return maskingStore{wrapStore(store), d.secrets}, nil
 }
 
 // policy is the user's policy.yaml over the shipped rules.

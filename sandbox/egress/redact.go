@@ -87,3 +87,14 @@ func (r *redactor) begun() int {
 	}
 	return longest
 }
+
+// Masked reads src with asterisks in place of the values, also where one spans reads.
+func Masked(src io.Reader, values []string) io.Reader {
+	hide := make([][]byte, 0, len(values))
+	for _, v := range values {
+		if len(v) >= minHidden {
+			hide = append(hide, []byte(v))
+		}
+	}
+	return &redactor{src: src, hide: hide}
+}
