@@ -34,9 +34,13 @@ var learnSchema = json.RawMessage(`{"type":"object","properties":{"facts":{"type
 	`"contradicts":{"type":"array","maxItems":4,"items":{"type":"string","maxLength":12}}},"required":["text","events","everywhere","contradicts"],"additionalProperties":false}}},` +
 	`"required":["facts"],"additionalProperties":false}`)
 
-// worthLearning says whether a run that ends so may teach something: it keeps what it learns, and did something that shows.
+// worthLearning says whether a run that ends so may teach something: it keeps what it learns, and did something that shows. A small
+// model is not asked: it proposes how the run ended, and a person would have to read that.
 func (d *driver) worthLearning(s *journal.State, status journal.Status) bool {
 	if d.memory == nil || s.Start.Memory != MemoryPropose && s.Start.Memory != MemoryAuto {
+		return false
+	}
+	if len(d.models) == 0 || d.models[d.current()].Info().Style == llm.StyleFenced {
 		return false
 	}
 	switch status {

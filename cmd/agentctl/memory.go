@@ -155,6 +155,9 @@ func (a *app) memorySearchCmd() *cobra.Command {
 		Short: "Find what is remembered, by words and by meaning",
 		Args:  between(1, -1),
 		RunE: a.withDaemon(func(ctx context.Context, c *api.Client, args []string) error {
+			if q.K < 1 {
+				return invalid("give a number from 1", "--limit %d finds nothing", q.K)
+			}
 			var err error
 			if q.Text, err = a.words(args); err != nil {
 				return err
