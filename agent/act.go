@@ -8,6 +8,7 @@ import (
 	"io"
 	"maps"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -206,8 +207,8 @@ func (d *driver) judge(t *tx, id string, m move, running, finished, wait *bool) 
 		return nil
 	}
 	egress := leaves(t.State, m)
-	origins := t.TaskOrigins(id)
-	v := d.cfg.Policy.Decide(policy.Call{
+	origins := slices.Concat(t.TaskOrigins(id), inlets(t.Start.Goal))
+	v := d.rules.Decide(policy.Call{
 		Args: m.args, Effect: string(m.effect), Egress: egress, Sandboxed: true, Origins: origins, Workspace: t.Start.Workspace, Goal: t.Start.Goal.Name,
 	})
 	verdict := journal.Verdict{Do: string(v.Do), Rule: v.Rule, Why: v.Why}

@@ -12,6 +12,7 @@ import (
 	"agentd/journal"
 	"agentd/llm"
 	"agentd/planner"
+	"agentd/policy"
 	"agentd/tools"
 )
 
@@ -62,6 +63,7 @@ type driver struct {
 	placeErr error // why ws could not be made
 
 	start journal.RunStarted
+	rules *policy.Rules // the engine's, narrowed by the goal's
 
 	snap    chan struct{} // closed when the snapshot is made or has failed
 	snapErr error         // set before snap is closed

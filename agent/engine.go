@@ -266,7 +266,7 @@ func (e *Engine) drive(ctx context.Context, run journal.RunID, l *live) error {
 	}
 	d := &driver{
 		cfg: &e.cfg, log: e.cfg.Log, led: l.led, run: run, deltas: l.deltas, others: func(ws string) journal.RunID { return e.busyBut(run, ws) },
-		start: s.Start, snap: make(chan struct{}), marks: marker{dirty: s.Epoch > 0},
+		start: s.Start, rules: rulesOf(e.cfg.Policy, s.Start.Goal), snap: make(chan struct{}), marks: marker{dirty: s.Epoch > 0},
 	}
 	d.set, d.small = e.cfg.offers(s.Start)
 	if m := s.Start.Memory; e.cfg.Memory != nil && m != "" && m != MemoryOff {

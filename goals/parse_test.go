@@ -280,6 +280,11 @@ func TestFind(t *testing.T) {
 }
 
 func FuzzParse(f *testing.F) {
+	every, err := os.ReadFile("testdata/every.goal.md")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(every)
 	f.Add([]byte(whole))
 	f.Add([]byte("---\nbudget: {usd: none, wall: none}\n---\nx"))
 	f.Add([]byte("---\nintent: \"a\\u0085\\tb\"\nlabels: ['', '- a', \"x\\ny\"]\n---\nx\n---\n"))
@@ -302,6 +307,29 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 	})
+}
+
+// BenchmarkParseEveryKey reads and checks a goal file of 200 lines, with every key and many conditions.
+func BenchmarkParseEveryKey(b *testing.B) {
+	every, err := os.ReadFile("testdata/every.goal.md")
+	if err != nil {
+		b.Fatal(err)
+	}
+	g, err := goals.Parse("every.goal.md", every)
+	if err != nil {
+		b.Fatal(err)
+	}
+	g.Require = append(g.Require, "tests.passed >= base.tests.passed", "all(diff.files, within(#, scope.write))", "uses.value < 10 && tests.ok")
+	data := goals.Print(g)
+	if lines := strings.Count(string(data), "\n"); lines < 200 {
+		data = append(data, []byte(strings.Repeat("A line of background for the planner.\n", 200-lines))...)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := goals.Parse("every.goal.md", data); err != nil {
+			b.Fatal(err)
+		}
+	}
 }
 
 func BenchmarkParse(b *testing.B) {

@@ -2,6 +2,7 @@ package goals
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -25,7 +26,9 @@ var unwired = []struct {
 	{"budget.work", func(g Goal) bool { return g.Budget.Work != 0 }},
 	{"budget.per_task", func(g Goal) bool { return g.Budget.PerTask != Bounds{} }},
 	{"budget.unpriced", func(g Goal) bool { return g.Budget.Unpriced == "allow" }},
-	{"policy", func(g Goal) bool { return len(g.Policy) > 0 }},
+	{"policy.do: allow", func(g Goal) bool { // nothing grants it yet; rules that ask or deny hold
+		return slices.ContainsFunc(g.Policy, func(r Rule) bool { return r.Do == "allow" })
+	}},
 	{"unattended", func(g Goal) bool { return g.Unattended != "" }},
 	{"plan", func(g Goal) bool { return g.Plan.MaxTasks > 0 || len(g.Plan.Tasks) > 0 }},
 	{"accept.judge", func(g Goal) bool { return g.Judge != Judge{} }},

@@ -180,17 +180,20 @@ func (d *daemon) openStore() (journal.Store, error) {
 	return maskingStore{wrapStore(store), d.secrets}, nil
 }
 
-// policy is the user's policy.yaml over the shipped rules.
+// policy is the user's policy.yaml, or the shipped rules, narrowed by the organisation's.
 func (d *daemon) policy() (*policy.Rules, error) {
-	path := filepath.Join(filepath.Dir(d.configPath), "policy.yaml")
-	data, err := os.ReadFile(path)
-	if errors.Is(err, os.ErrNotExist) {
-		return policy.Default(), nil
-	}
+	own, err := policy.ReadFile(filepath.Join(filepath.Dir(d.configPath), "policy.yaml"))
 	if err != nil {
-		return nil, fmt.Errorf("policy: %w", err)
+		return nil, err
 	}
-	return policy.Parse(path, data)
+	org, err := policy.ReadFile(filepath.Join(policy.OrganisationDir, "policy.yaml"))
+	if err != nil {
+		return nil, err
+	}
+	if own == nil {
+		own = policy.Default()
+	}
+	return policy.Combine(own, org), nil
 }
 
 // listen serves clients until ctx ends, then lets requests finish.
