@@ -31,6 +31,7 @@ var allowed = map[string]string{
 	"tools":               "tools/args sandbox memory",
 	"tools/browser":       "tools tools/args sandbox sandbox/egress",
 	"tools/mcp":           "tools tools/args sandbox sandbox/egress",
+	"tools/mcp/mcptest":   "",
 	"planner":             "goals llm",
 	"acceptance":          "goals sandbox workspace policy",
 	"schedule":            "goals",
@@ -51,7 +52,7 @@ var thirdParty = map[string]string{
 	"github.com/chromedp/cdproto":      "tools/browser",
 	"github.com/expr-lang/expr":        "policy",
 	"charm.land/bubbletea/v2":          "cmd/agentctl/tui",
-	"github.com/modelcontextprotocol":  "tools/mcp cmd/agentctl/mcp",
+	"github.com/modelcontextprotocol":  "tools/mcp tools/mcp/mcptest cmd/agentctl/mcp",
 	"github.com/tetratelabs/wazero":    "sandbox/wasm",
 	"github.com/tiktoken-go/tokenizer": "llm", // its test only
 	"github.com/santhosh-tekuri":       "llm llm/local/serve goals tools",

@@ -1,0 +1,4 @@
+package mcp
+
+// Logins will hold OAuth tokens
+type Logins struct{}
