@@ -32,6 +32,7 @@ var allowed = map[string]string{
 	"tools/browser":       "tools tools/args sandbox sandbox/egress",
 	"tools/mcp":           "tools tools/args sandbox sandbox/egress",
 	"tools/mcp/mcptest":   "",
+	"tools/web":           "tools tools/args sandbox sandbox/egress",
 	"planner":             "goals llm",
 	"acceptance":          "goals sandbox workspace policy",
 	"schedule":            "goals",

@@ -66,10 +66,11 @@ func muddle(asked journal.ModelAsked, i int, ref, wrong string) move {
 
 // decode checks one call's name and arguments.
 func (d *driver) decode(asked journal.ModelAsked, i int, name, ref string, raw []byte) move {
-	tool := d.set.Lookup(name)
+	tool := d.lookup(name)
 	if tool == nil {
 		return muddle(asked, i, ref, fmt.Sprintf("There is no tool %q. The tools are: %s.", clip(name, 60), strings.Join(d.set.Names(), ", ")))
 	}
+	name = tool.Spec().Name
 	a, err := tool.Decode(raw)
 	if err != nil {
 		m := muddle(asked, i, ref, clip(err.Error(), 1000))
@@ -211,6 +212,7 @@ func (d *driver) judge(t *tx, id string, m move, running, finished, wait *bool) 
 	v := d.rules.Decide(policy.Call{
 		Args: m.args, Effect: string(m.effect), Egress: egress, Sandboxed: true, Origins: origins, Workspace: t.Start.Workspace, Goal: t.Start.Goal.Name,
 	})
+	v = doubted(v, m)
 	verdict := journal.Verdict{Do: string(v.Do), Rule: v.Rule, Why: v.Why}
 	start := journal.ToolStarted{Call: m.call, Effect: string(m.effect), Egress: egress, Verdict: verdict, Try: 1}
 	switch v.Do {
@@ -342,6 +344,7 @@ func (d *driver) runTool(ctx context.Context, m move, env tools.Env, mem *receip
 			d.log.Error("tool panicked", "tool", m.call.Tool, "panic", r)
 		}
 	}()
+	env.Ask = d.askPerson(m.call)
 	if mem != nil {
 		env.Memory = mem
 		if err := d.led.view(ctx, func(s *journal.State) { env.Tainted = len(s.TaskOrigins(m.call.Task)) > 0 }); err != nil {

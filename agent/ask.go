@@ -114,6 +114,9 @@ func (d *driver) reserve(ctx context.Context, q question, model llm.Model, try i
 	info := model.Info()
 	err = d.led.do(ctx, func(t *tx) error {
 		t.add(q.before...)
+		if q.purpose == "step" {
+			d.relist(t)
+		}
 		if t.Paused != nil || t.Cancel {
 			return errNotNow
 		}

@@ -33,6 +33,9 @@ func (d *driver) measureBase(ctx context.Context, probes []goals.Probe, revision
 
 // measureFinal measures the criteria when all tasks are done and all boxes dead, and ends or revises the run.
 func (d *driver) measureFinal(ctx context.Context) error {
+	if d.servers != nil {
+		d.servers.Stop()
+	}
 	e, self, err := d.judgeWork(ctx)
 	if err != nil {
 		return err

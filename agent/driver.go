@@ -72,9 +72,12 @@ type driver struct {
 	fresh fresh         // used by the one task of a small model's run
 	probe time.Duration // the longest measurement between steps
 
-	mu   sync.Mutex // guards the fields below
-	link int        // index into models
-	net  []string   // where boxes may connect: journal.State.Net
+	servers Servers // nil: none
+
+	mu     sync.Mutex // guards the fields below
+	link   int        // index into models
+	net    []string   // where boxes may connect: journal.State.Net
+	remote *remote    // what the servers offer, nil before it is asked for
 }
 
 // drive runs until the run has ended, another driver took it, or ctx ends.
@@ -100,7 +103,10 @@ func (d *driver) drive(ctx context.Context) error {
 	defer halt(nil)
 	wg.Go(func() { d.watch(work, halt) })
 	wg.Go(func() { d.snapshot(work) })
-	err := d.steer(work)
+	err := d.listServers(work)
+	if err == nil {
+		err = d.steer(work)
+	}
 	var o *outcome
 	switch cause := context.Cause(work); {
 	case err == nil:

@@ -37,6 +37,7 @@ type Config struct {
 	Copies   string            // folder of the copies that runs of the modes copy and worktree work in
 	Version  string
 	Memory   func(run journal.RunID, s journal.RunStarted) tools.Memory // what the run may recall and keep; nil: no memory
+	Servers  func(run journal.RunID, s journal.RunStarted) Servers      // the run's MCP servers, none of them started; nil: none
 	Now      func() time.Time
 	Log      *slog.Logger
 
@@ -271,6 +272,10 @@ func (e *Engine) drive(ctx context.Context, run journal.RunID, l *live) error {
 	d.set, d.small = e.cfg.offers(s.Start)
 	if m := s.Start.Memory; e.cfg.Memory != nil && m != "" && m != MemoryOff {
 		d.memory = e.cfg.Memory(run, s.Start)
+	}
+	if e.cfg.Servers != nil {
+		d.servers = e.cfg.Servers(run, s.Start)
+		defer d.closeServers()
 	}
 	if d.ws, err = d.place(ctx); err != nil {
 		d.ws, d.placeErr = s.Start.Workspace, err

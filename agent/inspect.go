@@ -65,6 +65,10 @@ func (e *Engine) Context(ctx context.Context, run journal.RunID, step int) (Sent
 		return Sent{}, err
 	}
 	d := &driver{cfg: &e.cfg, set: e.cfg.Tools, models: models, start: s.Start, ws: s.Start.Workspace}
+	if e.cfg.Servers != nil {
+		d.servers = e.cfg.Servers(run, s.Start)
+		defer d.closeServers()
+	}
 	var req *llm.Request
 	if asked.Purpose == "memory" {
 		req = learnRequest(s, records, models[0].Info())

@@ -25,7 +25,7 @@ type planQuestion struct {
 
 func (q *planQuestion) input(s *journal.State, info llm.Info) planner.Input {
 	in := planner.Input{
-		Goal: s.Start.Goal.Words(), Lead: s.Start.Lead, Given: s.Start.Goal.Probes, Small: info.Style == llm.StyleFenced,
+		Goal: s.Start.Goal.Words(), Lead: s.Start.Lead + serverLines(s), Given: s.Start.Goal.Probes, Small: info.Style == llm.StyleFenced,
 		Recalled: recalled(s, ""), HaveChecks: len(s.Proposed) > 0,
 	}
 	for _, m := range s.Messages {

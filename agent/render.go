@@ -58,8 +58,12 @@ func (d *driver) render(s *journal.State, task *journal.Task, info llm.Info) *ll
 		}
 	} else {
 		for _, t := range d.set.Specs() {
+			if t.Name == (args.HTTP{}).Tool() && len(s.Net) == 0 {
+				continue // there is nothing that it reaches
+			}
 			req.Tools = append(req.Tools, llm.ToolSpec{Name: t.Name, Description: t.Prompt, Schema: t.Schema})
 		}
+		req.Tools = append(req.Tools, d.offered(s).specs(task)...)
 	}
 	req.Messages = append(req.Messages, llm.Message{Role: llm.System, Text: strings.TrimSpace(system)})
 	if info.Style == llm.StyleFenced {
@@ -345,7 +349,7 @@ func turnMessages(turn *journal.Turn, style llm.Style, r room) []llm.Message {
 		if name == "" {
 			name = "unknown"
 		}
-		call := llm.Call{ID: c.Ref, Name: name, Args: string(c.Args)}
+		call := llm.Call{ID: c.Ref, Name: tools.WireName(name), Args: string(c.Args)}
 		if len(c.Args) == 0 {
 			call.Args = "{}"
 		}

@@ -116,7 +116,7 @@ type Tools struct {
 
 // MCPServer is an MCP server: a command in a box, or a URL.
 type MCPServer struct {
-	Name  string   `json:"name" goal:"name,required" is:"word" doc:"Its tools are called NAME_tool."`
+	Name  string   `json:"name" goal:"name,required" is:"word" doc:"Its tools are called NAME.tool."`
 	Cmd   string   `json:"cmd,omitempty" goal:"cmd" doc:"The program of a local server, which speaks on standard input and output."`
 	Args  []string `json:"args,omitempty" goal:"args" doc:"Its arguments."`
 	URL   string   `json:"url,omitempty" goal:"url" is:"url" doc:"The address of a remote server, which must be reachable by sandbox.net."`

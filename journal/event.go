@@ -495,6 +495,8 @@ func (r Record) Decode() (Event, error) {
 		e, err = decode[Noted](r.Data)
 	case KindRunFinished:
 		e, err = decode[RunFinished](r.Data)
+	case KindToolsListed:
+		e, err = decode[ToolsListed](r.Data)
 	case KindUndone:
 		e, err = decode[Undone](r.Data)
 	case KindApplied:

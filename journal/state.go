@@ -39,6 +39,9 @@ type State struct {
 	Final    *CheckFinished `json:"final,omitempty"`
 	Measured int            `json:"measured,omitempty"` // final measurements so far
 
+	Servers []ToolsListed `json:"servers,omitempty"` // what servers outside of the daemon offer
+	Listed  int           `json:"listed,omitempty"`  // times that one said so
+
 	Net         []string            `json:"net,omitempty"`          // where boxes may connect now
 	Hosts       []Egress            `json:"hosts,omitempty"`        // connections so far
 	Files       map[string][]string `json:"files,omitempty"`        // workspace files with untrusted content, and its origins; "." is all
@@ -231,6 +234,8 @@ func (s *State) apply(e Event, r Record) {
 		s.Notes++
 	case RunFinished:
 		s.Outcome, s.Ended = &e, r.Time
+	case ToolsListed:
+		s.toolsListed(e)
 	case Undone:
 		s.Undone = &e
 	case Applied:

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
@@ -41,17 +42,41 @@ type env struct {
 	Browser args.Browser `expr:"browser"`
 	Network args.Network `expr:"network"`
 
+	MCP      args.MCP         `expr:"mcp"` // a tool of an MCP server, whose name is tool too
+	Resource args.MCPResource `expr:"mcp_resource"`
+	Prompt   args.MCPPrompt   `expr:"mcp_prompt"`
+	HTTP     args.HTTP        `expr:"http"`
+
 	Path string    `expr:"path"` // of a file tool: relative to the workspace where it is below it
 	Cmds []Command `expr:"cmds"` // the commands of a shell call or of bash code; other code is one that is dynamic
 }
 
-var names = append(exprFields(reflect.TypeFor[env]()), "host", "under", "glob")
+var names = append(exprFields(reflect.TypeFor[env]()), "host", "under", "glob", "arg")
 
 // helpers are the functions beside the builtins. Each is pure; a fault of its arguments is an error, which denies.
 var helpers = []expr.Option{
 	expr.Function("host", func(p ...any) (any, error) { return host(p[0].(string)) }, host),
 	expr.Function("under", func(p ...any) (any, error) { return under(p[0].(string), p[1].(string)) }, under),
+	expr.Function("arg", func(p ...any) (any, error) { return arg(p[0].(string), p[1].(string)) }, arg),
 	expr.Function("glob", func(p ...any) (any, error) { return glob(p[0].(string), p[1].(string)) }, glob),
+}
+
+// arg is the text of one argument of an MCP tool, which is a JSON object; what is no text is given as JSON. One that is missing
+// is an error.
+func arg(object, name string) (string, error) {
+	var m map[string]json.RawMessage
+	if err := json.Unmarshal([]byte(object), &m); err != nil {
+		return "", fmt.Errorf("arg: the arguments are no JSON object: %w", err)
+	}
+	raw, ok := m[name]
+	if !ok {
+		return "", fmt.Errorf("arg: the call has no argument %q", name)
+	}
+	var s string
+	if json.Unmarshal(raw, &s) == nil {
+		return s, nil
+	}
+	return string(raw), nil
 }
 
 // host is the host of a URL in lower case, without its port.
@@ -150,6 +175,15 @@ func environment(c Call, commands bool) (*env, error) {
 		e.Browser = a
 	case args.Network:
 		e.Network = a
+	case args.MCP:
+		e.MCP = a
+	case args.MCPResource:
+		e.Resource = a
+	case args.MCPPrompt:
+		e.Prompt = a
+	case args.HTTP:
+		e.HTTP = a
+	case args.ToolSearch:
 	case args.Search:
 		e.Search = a
 	case args.Finish:

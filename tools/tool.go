@@ -50,6 +50,7 @@ type Env struct {
 	Tainted bool                   // the run has read what nobody vouches for
 	Tabs    Tabs                   // for browser; nil: the run has none
 	Room    int                    // bytes of a result that the model is shown at once; 0: not known
+	Ask     AskPerson              // nil: nobody can be asked
 }
 
 // Runner runs one command in a box. *sandbox.Box is one.

@@ -9,6 +9,7 @@ import (
 	"agentd/sandbox"
 	"agentd/tools"
 	"agentd/tools/browser"
+	"agentd/tools/web"
 )
 
 // canBrowse says why this machine's runs have no browser, or nil.
@@ -77,6 +78,6 @@ type runBrowser struct {
 func (b *runBrowser) Close() error { return errors.Join(b.Browser.Close(), b.release.Close()) }
 
 // toolset are the tools of this daemon's runs.
-func toolset() (*tools.Set, error) {
-	return tools.Builtin().WithMemory().WithNetwork().With(browser.Tool{})
+func (d *daemon) toolset() (*tools.Set, error) {
+	return tools.Builtin().WithMemory().WithNetwork().With(browser.Tool{}, web.NewHTTP(d.newProxy))
 }

@@ -28,6 +28,7 @@ type config struct {
 	Snapshot  snapshotConfig            `yaml:"snapshot"` // the largest workspace
 	Sandbox   sandboxConfig             `yaml:"sandbox"`
 	Local     localConfig               `yaml:"local"`
+	MCP       mcpConfig                 `yaml:"mcp"`
 	Budget    budgetConfig              `yaml:"budget"`    // default bounds of a run
 	Providers map[string]providerConfig `yaml:"providers"` // by provider name
 }
@@ -97,7 +98,7 @@ func loadConfig(path string, named bool) (config, error) {
 	return c, nil
 }
 
-var configKeys = []string{"model", "parallel", "memory", "retention", "runs", "listen", "token_file", "prices", "snapshot", "max_files", "max_bytes", "sandbox", "require", "local", "idle", "budget", "usd", "tokens", "steps", "wall", "providers", "base_url", "key_file"}
+var configKeys = []string{"model", "parallel", "memory", "retention", "runs", "listen", "token_file", "prices", "snapshot", "max_files", "max_bytes", "sandbox", "require", "local", "idle", "budget", "usd", "tokens", "steps", "wall", "providers", "base_url", "key_file", "mcp", "files"}
 
 // explain is a decoder's error with its place and, for an unknown key, the nearest known one.
 func explain(err error) string {

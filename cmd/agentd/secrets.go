@@ -157,6 +157,15 @@ func (m maskingStore) PutBlob(ctx context.Context, run journal.RunID, r io.Reade
 
 // newEgress makes the way out of one box, with the values of its secrets. No policy opens the daemon's own address.
 func (d *daemon) newEgress(n sandbox.Net) (sandbox.Egress, error) {
+	p, err := d.newProxy(n)
+	if err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// newProxy is the same for what the daemon itself sends for a run.
+func (d *daemon) newProxy(n sandbox.Net) (*egress.Proxy, error) {
 	p := n.Policy()
 	o := egress.Options{Never: ownListener(d.cfg.Listen), CA: d.ca}
 	for _, s := range n.Secrets {

@@ -87,13 +87,13 @@ func serve(ctx context.Context, o options, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	offered, err := toolset()
+	offered, err := d.toolset()
 	if err != nil {
 		return err
 	}
 	measurer := &acceptance.Measurer{Box: d.box, Scratch: filepath.Join(d.places.Home, "probes")}
 	eng := &engine{d: d, Engine: agent.New(agent.Config{
-		Store: store, Open: d.models.open, Box: d.box, Require: d.require, Measure: measurer.Measure, Tools: offered, Browser: d.openBrowser, Policy: rules, Memory: d.memories.ofRun,
+		Store: store, Open: d.models.open, Box: d.box, Require: d.require, Measure: measurer.Measure, Tools: offered, Browser: d.openBrowser, Policy: rules, Memory: d.memories.ofRun, Servers: d.servers,
 		Snaps: d.snapshots(), Snapshot: workspace.Options{MaxFiles: d.cfg.Snapshot.MaxFiles, MaxBytes: d.cfg.Snapshot.MaxBytes}, Copies: filepath.Join(d.places.Home, "copies"), Version: version, Now: time.Now, Log: d.log,
 	})}
 	defer eng.Close()

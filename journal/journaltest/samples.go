@@ -18,6 +18,7 @@ func Samples() []journal.Event {
 		Started("sample"),
 		journal.DriverClaimed{Epoch: 1, PID: 42, Version: "test"},
 		journal.SnapshotMade{ID: "snap", Files: 3, Bytes: 1000, Mode: "copy"},
+		journal.ToolsListed{Server: "s", Version: "s 1", Tools: []journal.ServerTool{{Name: "go", Description: "Goes.", Schema: json.RawMessage(`{"type":"object"}`)}}},
 		journal.Recalled{Query: "list", Items: []journal.Recall{{ID: "f1", Text: "fact", Score: 0.5}}},
 		journal.ModelAsked{Call: "m1", Purpose: "plan", Step: 1, Model: "test/model", BodyHash: "00", Body: 2, Prompt: 10, MaxOut: 20, Reserved: 30, USD: 0.25, Try: 1},
 		journal.ModelReplied{Call: "m1", Reply: &llm.Reply{}, Used: 20, USD: 0.125, Ms: 5},

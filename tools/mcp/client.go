@@ -374,6 +374,9 @@ func (o *Options) dial(s Server) (sdk.Transport, error) {
 
 // httpClient sends to one server, through the egress package's decisions: its own host and nothing else.
 func (o *Options) httpClient(s Server, more ...string) (*http.Client, error) {
+	if s.Strict {
+		return o.client(sandbox.Net{Allow: s.Net}, s)
+	}
 	allow, err := hostRule(s.URL)
 	if err != nil {
 		return nil, err

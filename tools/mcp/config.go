@@ -33,10 +33,12 @@ type Server struct {
 
 	Net      []string      `json:"net,omitempty"`       // where its box may connect, beyond what the run may
 	ReadOnly []string      `json:"read_only,omitempty"` // host folders that its box sees
+	Only     []string      `json:"only,omitempty"`      // names of the only tools that are offered; none: all
 	Read     []string      `json:"read,omitempty"`      // globs of tools that only read, on the user's word
 	Timeout  time.Duration `json:"timeout,omitempty"`   // of a call that shows no progress; 0 is DefaultTimeout
 	Disabled bool          `json:"disabled,omitempty"`
-	From     string        `json:"from,omitempty"` // the file that names it
+	Strict   bool          `json:"strict,omitempty"` // a URL is reached only if Net opens its host
+	From     string        `json:"from,omitempty"`   // the file that names it
 }
 
 // DefaultTimeout is how long a call may show no progress.

@@ -55,9 +55,9 @@ type Run struct {
 	order   []string
 	cancel  context.CancelCauseFunc
 
-	mu    sync.Mutex        // guards the fields below
-	shown map[string]string // changes that a person was asked about, by tool
-	adopt map[string][]Tool // definitions that a person accepted for this run, by server
+	mu    sync.Mutex                 // guards the fields below
+	shown map[string]string          // changes that a person was asked about, by tool
+	adopt map[string]map[string]Tool // definitions that a person accepted for this run, by server and name
 }
 
 // ErrClosed is the cause when a run's servers are closed.
@@ -70,7 +70,7 @@ func Open(opts Options, servers []Server) *Run {
 	}
 	ctx, cancel := context.WithCancelCause(context.Background())
 	r := &Run{
-		opts: &opts, clients: map[string]*client{}, cancel: cancel, shown: map[string]string{}, adopt: map[string][]Tool{},
+		opts: &opts, clients: map[string]*client{}, cancel: cancel, shown: map[string]string{}, adopt: map[string]map[string]Tool{},
 	}
 	for _, s := range servers {
 		if s.Disabled || r.clients[s.Name] != nil {
@@ -115,7 +115,7 @@ func (r *Run) List(ctx context.Context, p sandbox.Policy) (list []Listing, notes
 				got[i].note = fmt.Sprintf("MCP server %s offers nothing in this run: %v", name, err)
 				return
 			}
-			got[i].l = l
+			got[i].l = only(l, c.s.Only)
 			if len(l.Faults) > 0 {
 				got[i].note = fmt.Sprintf("MCP server %s has tools that can't be offered: %s", name, clip(strings.Join(l.Faults, "; "), 500))
 			}
@@ -131,6 +131,21 @@ func (r *Run) List(ctx context.Context, p sandbox.Policy) (list []Listing, notes
 		}
 	}
 	return list, notes
+}
+
+// only is a listing without the tools that are not named; all of it where none is.
+func only(l *Listing, names []string) *Listing {
+	if len(names) == 0 {
+		return l
+	}
+	out := *l
+	out.Tools = nil
+	for _, t := range l.Tools {
+		if slices.Contains(names, t.Name) {
+			out.Tools = append(out.Tools, t)
+		}
+	}
+	return &out
 }
 
 // first is a server's pin, made now if there is none.
@@ -152,17 +167,16 @@ func (r *Run) Update(told []Listing) (list []Listing) {
 	defer r.mu.Unlock()
 	for _, l := range told {
 		news := r.adopt[l.Server]
-		if len(news) == 0 {
-			continue
-		}
-		delete(r.adopt, l.Server)
+		changed := false
 		l.Tools = slices.Clone(l.Tools)
 		for i, t := range l.Tools {
-			if at := slices.IndexFunc(news, func(n Tool) bool { return n.Name == t.Name }); at >= 0 {
-				l.Tools[i] = news[at]
+			if n, ok := news[t.Name]; ok && !n.equal(t) {
+				l.Tools[i], changed = n, true
 			}
 		}
-		list = append(list, l)
+		if changed {
+			list = append(list, l)
+		}
 	}
 	return list
 }
@@ -200,7 +214,10 @@ func (r *Run) accepted(server string, t Tool, diff string) bool {
 		return false
 	}
 	delete(r.shown, name)
-	r.adopt[server] = append(r.adopt[server], t)
+	if r.adopt[server] == nil {
+		r.adopt[server] = map[string]Tool{}
+	}
+	r.adopt[server][t.Name] = t
 	return true
 }
 
