@@ -346,7 +346,7 @@ func what(c journal.Call, n int) string {
 
 // asked prints an ask and how to answer it.
 func (p *printer) asked(run journal.RunID, e journal.ToolAsked) {
-	if p.state.Start.Yes && e.Ask == journal.AskTool {
+	if p.state.Start.Yes && e.Ask == journal.AskTool && !(e.Call.Tool == "network" && len(e.Origins) > 0) {
 		return // it is approved at once, and the call's own line says so
 	}
 	head := "asks: may it run?"
