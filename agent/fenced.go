@@ -77,11 +77,14 @@ func fencedGrammar(set *tools.Set, opening string) string {
 		rule := fmt.Sprintf("a%d", i)
 		alts = append(alts, rule)
 		form := fmt.Sprintf("%q", t.Name)
-		if t.Fenced.Inline != "" {
+		switch {
+		case t.Fenced.Rule != "":
+			form += " " + t.Fenced.Rule
+		case t.Fenced.Inline != "":
 			form += ` " " inline`
 		}
 		switch {
-		case t.Fenced.Body == "":
+		case t.Fenced.Body == "", t.Fenced.Rule != "":
 		case t.Name == "shell" && opening != "":
 			form += fmt.Sprintf(` "\n~~~\n" %q ("import " | "from ") [^\n]* "\n" text+ "~~~"`, opening)
 		default:

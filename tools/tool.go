@@ -26,6 +26,7 @@ type Fenced struct {
 	Inline string // the argument that stands behind the name, or ""
 	Body   string // the argument that the fence holds, or "" when there is no fence
 	Sample string // a real call, shown to the model
+	Rule   string // GBNF of all that stands behind the name, where Inline and Body are not enough; it may use inline, line and fence
 }
 
 // Spec offers a tool to a model.

@@ -20,6 +20,7 @@ import (
 	"agentd/llm"
 	"agentd/llm/local"
 	"agentd/sandbox"
+	"agentd/tools/browser"
 )
 
 // finding is one line of doctor's report.
@@ -51,6 +52,7 @@ func runDoctor(ctx context.Context, args []string, stdout, stderr io.Writer) int
 	asJSON := fs.Bool("json", false, "print JSON")
 	home := fs.String("home", "", "data folder")
 	config := fs.String("config", "", "configuration file")
+	mend := fs.Bool("fix", false, "install a browser where none is and apt-get may")
 	quick := fs.Bool("quick", false, "don't measure the local model's speed")
 	hostile := fs.Bool("abuse", false, "try to break out of the sandbox, and print what happened")
 	backend := fs.String("backend", "", "with --abuse: the sandbox backend to try, native, bubblewrap or landlock (default: the one in use)")
@@ -62,6 +64,11 @@ func runDoctor(ctx context.Context, args []string, stdout, stderr io.Writer) int
 	}
 	if *hostile {
 		return runAbuse(ctx, *backend, *asJSON, stdout, stderr)
+	}
+	if *mend {
+		if err := installBrowser(ctx, stderr); err != nil {
+			fmt.Fprintln(stderr, "agentd: browser:", err)
+		}
 	}
 	r := &report{Version: version, OK: true}
 	d := &daemon{opts: options{home: *home, config: *config}, log: slog.New(slog.DiscardHandler)}
@@ -90,7 +97,7 @@ func (r *report) examine(ctx context.Context, d *daemon, measure bool) {
 	r.data(d.places)
 	r.boxes(d)
 	r.model(ctx, d, measure)
-	r.chromium()
+	r.chromium(ctx)
 }
 
 // data looks at the data folder: can it be written, is there room.
@@ -178,28 +185,53 @@ func (r *report) model(ctx context.Context, d *daemon, measure bool) {
 	}
 }
 
-// chromium looks for a browser.
-func (r *report) chromium() {
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "chrome"} {
-		path, err := exec.LookPath(name)
-		if err != nil {
-			continue
-		}
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-		defer cancel()
-		out, err := exec.CommandContext(ctx, path, "--version").Output()
-		if err != nil {
-			r.add("browser", "warn", "reinstall it", "%s --version: %v", path, err)
-			return
-		}
-		r.add("browser", "ok", "", "%s: %s", path, strings.TrimSpace(string(out)))
-		return
-	}
+// chromium says which browser runs use.
+func (r *report) chromium(ctx context.Context) {
 	fix := "install Chromium or Chrome"
 	if runtime.GOOS == "linux" {
-		fix = "apt-get install chromium"
+		fix = "apt-get install chromium, which agentctl doctor --fix does"
 	}
-	r.add("browser", "warn", fix, "none found: goals that need one can't run")
+	path, err := browser.Find()
+	if err != nil {
+		r.add("browser", "warn", fix, "none found: goals that need one can't run")
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, path, "--version").Output()
+	if err != nil {
+		r.add("browser", "warn", "reinstall it", "%s --version: %v", path, err)
+		return
+	}
+	if r.Sandbox.Level < sandbox.LevelNamespaces {
+		r.add("browser", "warn", r.Sandbox.Fix, "%s (%s), but runs can't use it: it needs the sandbox level namespaces", path, strings.TrimSpace(string(out)))
+		return
+	}
+	r.add("browser", "ok", "", "%s: %s", path, strings.TrimSpace(string(out)))
+}
+
+// installBrowser installs a browser where there is none and this user may.
+func installBrowser(ctx context.Context, w io.Writer) error {
+	if _, err := browser.Find(); err == nil {
+		return nil
+	}
+	apt, err := exec.LookPath("apt-get")
+	switch {
+	case err != nil:
+		return errors.New("no browser is installed, and there is no apt-get to install one with: install Chromium or Chrome")
+	case os.Geteuid() != 0:
+		return errors.New("no browser is installed, and only root may: sudo apt-get install chromium")
+	}
+	for _, args := range [][]string{{"update"}, {"install", "-y", "--no-install-recommends", "chromium"}} {
+		cmd := exec.CommandContext(ctx, apt, args...)
+		cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
+		cmd.Stdout, cmd.Stderr = w, w
+		if err := cmd.Run(); err != nil {
+			return fmt.Errorf("apt-get %s: %w", strings.Join(args, " "), err)
+		}
+	}
+	_, err = browser.Find()
+	return err
 }
 
 func (r *report) print(w io.Writer) {

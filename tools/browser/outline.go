@@ -9,6 +9,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/chromedp/cdproto/cdp"
@@ -52,10 +54,12 @@ type shot struct {
 
 // listeners is run in the page's own world, the only one that knows its event listeners. What it returns is a page's word:
 // numbers that only decide what is shown as clickable.
-const listeners = `(() => { const a = document.querySelectorAll('*'), out = [], end = performance.now() + 25;
+// Of many elements of one kind, the first tell of the rest.
+const listeners = `(() => { const a = document.querySelectorAll('*'), out = [], kinds = new Map(), end = performance.now() + 25;
 for (let i = 0; i < a.length; i++) { const n = a[i]; if ((i & 31) === 0 && performance.now() > end) break;
 if (n === document.body || n === document.documentElement || /^(BUTTON|INPUT|SELECT|OPTION|TEXTAREA|SCRIPT|STYLE|BR)$/.test(n.tagName) || n.tagName === 'A' && n.hasAttribute('href')) continue;
-const l = getEventListeners(n); if (l.click || l.mousedown || l.mouseup || l.pointerdown || l.pointerup || l.dblclick || l.touchstart || l.contextmenu) out.push(i); } return out; })()`
+const key = n.tagName + ' ' + n.parentNode.tagName + ' ' + (n.getAttribute('class') || ''); let k = kinds.get(key); if (!k) kinds.set(key, k = {n: 0, hit: false}); if (k.n > 40 && !k.hit) continue; k.n++;
+const l = getEventListeners(n); if (l.click || l.mousedown || l.mouseup || l.pointerdown || l.pointerup || l.dblclick || l.touchstart || l.contextmenu) { out.push(i); k.hit = true; } } return out; })()`
 
 // maxFrames bounds the frames of one outline.
 const maxFrames = 40
@@ -97,11 +101,15 @@ func (t *tab) captureFrame(ctx context.Context, id cdp.FrameID) (shot, error) {
 	if err != nil {
 		return s, err
 	}
-	expr := fmt.Sprintf("(agentd.listen(%s || []), agentd.outline(%s))", rawHeard, rawOpt)
+	expr := fmt.Sprintf("agentd.look(%s || [], %s)", rawHeard, rawOpt)
 	for again := range 3 {
 		s = shot{}
-		if err := evaluate(ctx, c, f.session, f.world, expr, &s, false); err != nil {
+		var text string // as JSON, which the browser sends faster than an object
+		if err := evaluate(ctx, c, f.session, f.world, expr, &text, false); err != nil {
 			return s, err
+		}
+		if err := json.Unmarshal([]byte(text), &s); err != nil {
+			return s, fmt.Errorf("read the outline: %w", err)
 		}
 		if s.Hosts == 0 || again == 2 || !t.pierce(ctx, c, f, s.Hosts) {
 			break
@@ -119,7 +127,6 @@ func (t *tab) captureFrame(ctx context.Context, id cdp.FrameID) (shot, error) {
 func (t *tab) pierce(ctx context.Context, c *conn, f frame, n int) bool {
 	const group = "agentd-pierce"
 	defer post(c, f.session, runtime.ReleaseObjectGroup, runtime.ReleaseObjectGroupParams{ObjectGroup: group})
-	found := false
 	object := func(expr string) (runtime.RemoteObjectID, error) {
 		res, err := call(ctx, c, f.session, runtime.Evaluate, runtime.EvaluateParams{Expression: expr, UniqueContextID: f.world, ObjectGroup: group})
 		if err != nil || res.Result == nil {
@@ -131,27 +138,32 @@ func (t *tab) pierce(ctx context.Context, c *conn, f frame, n int) bool {
 	if err != nil {
 		return false
 	}
-	for i := range n {
-		host, err := object(fmt.Sprintf("agentd.candidate(%d)", i))
-		if err != nil || host == "" {
-			return found
-		}
-		one := int64(1)
-		d, err := call(ctx, c, f.session, dom.DescribeNode, dom.DescribeNodeParams{ObjectID: host, Depth: &one})
-		if err != nil {
-			continue
-		}
-		args := []*runtime.CallArgument{{ObjectID: host}}
-		if d.Node != nil && len(d.Node.ShadowRoots) > 0 && d.Node.ShadowRoots[0].ShadowRootType == cdp.ShadowRootTypeClosed {
-			root, err := call(ctx, c, f.session, dom.ResolveNode, dom.ResolveNodeParams{BackendNodeID: d.Node.ShadowRoots[0].BackendNodeID, ObjectGroup: group, ExecutionContextID: f.worldID})
-			if err == nil && root.Object != nil {
-				args = append(args, &runtime.CallArgument{ObjectID: root.Object.ObjectID})
-				found = true
+	var found atomic.Bool
+	var all sync.WaitGroup
+	for i := range n { // all at once: one after the other, the waiting would be most of an outline's time
+		all.Go(func() {
+			host, err := object(fmt.Sprintf("agentd.candidate(%d)", i))
+			if err != nil || host == "" {
+				return
 			}
-		}
-		post(c, f.session, runtime.CallFunctionOn, runtime.CallFunctionOnParams{FunctionDeclaration: "function(h, r) { this.adopt(h, r) }", ObjectID: world, Arguments: args})
+			one := int64(1)
+			d, err := call(ctx, c, f.session, dom.DescribeNode, dom.DescribeNodeParams{ObjectID: host, Depth: &one})
+			if err != nil {
+				return
+			}
+			args := []*runtime.CallArgument{{ObjectID: host}}
+			if d.Node != nil && len(d.Node.ShadowRoots) > 0 && d.Node.ShadowRoots[0].ShadowRootType == cdp.ShadowRootTypeClosed {
+				root, err := call(ctx, c, f.session, dom.ResolveNode, dom.ResolveNodeParams{BackendNodeID: d.Node.ShadowRoots[0].BackendNodeID, ObjectGroup: group, ExecutionContextID: f.worldID})
+				if err == nil && root.Object != nil {
+					args = append(args, &runtime.CallArgument{ObjectID: root.Object.ObjectID})
+					found.Store(true)
+				}
+			}
+			post(c, f.session, runtime.CallFunctionOn, runtime.CallFunctionOnParams{FunctionDeclaration: "function(h, r) { this.adopt(h, r) }", ObjectID: world, Arguments: args})
+		})
 	}
-	return found
+	all.Wait()
+	return found.Load()
 }
 
 // inner puts the lines of frames behind those of the elements that hold them.

@@ -158,10 +158,33 @@
   }
   const isHidden = r => r.width < 1.5 || r.height < 1.5;
 
+  // used says which properties the page's styles name at all. What none names has the value that a browser gives it, and need not be
+  // read of every element: reading is what an outline costs.
+  const PROPS = {opacity: /opacity/, visibility: /visibility/, clip: /clip|mask/, indent: /text-indent/, font: /font/, fill: /text-fill/, image: /background|gradient/, bg: /background/, color: /color/, cursor: /cursor/, overflow: /overflow/};
+  const ALL = Object.fromEntries(Object.keys(PROPS).map(k => [k, true]));
+  function used() {
+    let text = '';
+    function sheet(s) {
+      if (s.disabled) return;
+      for (const r of s.cssRules) { if (r.styleSheet) sheet(r.styleSheet); else text += r.cssText; if (text.length > 500000) throw 0; }
+    }
+    try { // a sheet of another site can't be read
+      if (document.getAnimations().length || document.querySelector('[opacity],[visibility],[clip-path],[overflow],[background],[bgcolor],[color],[text],font')) return ALL;
+      for (const s of document.styleSheets) sheet(s);
+      for (const s of document.adoptedStyleSheets) sheet(s);
+      const own = document.querySelectorAll('[style]');
+      if (own.length > 4000) return ALL;
+      for (const e of own) text += e.style.cssText + ';';
+    } catch { return ALL; }
+    const out = {};
+    for (const k in PROPS) out[k] = PROPS[k].test(text);
+    return out;
+  }
+
   function outline(opt) {
     if (!begun) { begun = true; count = Math.max(count, opt.start || 0); }
     if (opt.prefix !== undefined) pre = opt.prefix;
-    const until = performance.now() + 1500, lines = [], vh = innerHeight, vw = innerWidth, sx = scrollX, sy = scrollY;
+    const until = performance.now() + 4000, lines = [], vh = innerHeight, vw = innerWidth, sx = scrollX, sy = scrollY;
     let nodes = 0, hidden = 0, full = false, depth = 0, prefix = '', toks = [], sig = '', wasText = false, place = 0, frame = 0;
     const frames = []; candidates = [];
     const modal = [...document.querySelectorAll('dialog:modal')].pop() || null;
@@ -186,19 +209,22 @@
       if (full || ++nodes > MAXNODES || (nodes & 255) === 0 && performance.now() > until) { full = true; return; }
       const tag = el.tagName;
       if (SKIP.has(tag)) return;
-      const st = getComputedStyle(el);
-      if (st.display === 'none') {
+      const st = getComputedStyle(el), display = st.display;
+      if (display === 'none') {
         if (tag === 'INPUT' && el.type === 'file') say('file ' + quote(nameOf(el, 'file', false) || 'file') + tag_(el) + states(el, 'file') + ' hidden', 'file');
         return;
       }
       if (modal && !within(el, modal) && !el.contains(modal) && el !== document.body) return;
-      const visible = st.visibility === 'visible';
-      const opacity = c.opacity * (st.opacity === '1' ? 1 : parseFloat(st.opacity));
+      const g = c.g, visible = !g.visibility || st.visibility === 'visible';
+      let opacity = c.opacity;
+      if (g.opacity) { const o = st.opacity; if (o !== '1') opacity *= parseFloat(o); }
       const aria = c.aria || el.getAttribute('aria-hidden') === 'true';
       let role = roleOf(el);
-      const block = !st.display.startsWith('inline') && st.display !== 'contents' && !c.row;
-      const pointer = st.cursor === 'pointer';
-      const bg = st.backgroundImage !== 'none' ? '' : st.backgroundColor === 'rgba(0, 0, 0, 0)' ? c.bg : st.backgroundColor;
+      const block = !c.row && !display.startsWith('inline') && display !== 'contents';
+      const pointer = g.cursor ? st.cursor === 'pointer' : c.pointer || tag === 'A' && el.hasAttribute('href') || tag === 'AREA';
+      let bg = c.bg;
+      if (g.image && st.backgroundImage !== 'none') bg = '';
+      else if (g.bg) { const own = st.backgroundColor; if (own !== 'rgba(0, 0, 0, 0)') bg = own; }
       if (role && role !== 'listitem' && role !== 'row' && role !== 'cell' && !INTERACTIVE.has(role) && !BOXES.has(role) && (pointer && !c.pointer || el.hasAttribute('onclick')) && role !== 'iframe') { if (!(role in {canvas: 1, video: 1, img: 1, heading: 1})) role = 'clickable'; }
       else if ((!role || role === 'listitem' || role === 'row' || role === 'cell') && visible && (pointer && !c.pointer || el.hasAttribute('onclick') || listening.has(el) || (el.hasAttribute('tabindex') && el.tabIndex >= 0)) && tag !== 'BODY' && tag !== 'HTML') {
         if (!(tag === 'LABEL' && el.control)) role = role && !(pointer && !c.pointer) && el.querySelector('a,button,input,select,textarea') ? role : 'clickable';
@@ -220,11 +246,11 @@
         if (!el.firstElementChild ? !el.textContent.trim() : tag.includes('-')) { const r = el.getBoundingClientRect(); if (r.width > 4 && r.height > 4) candidates.push(el); }
       }
       if (block) flush();
-      const sub = {opacity, aria, bg, pointer: pointer || c.pointer, row: c.row, click: c.click};
+      const sub = {opacity, aria, bg, pointer: pointer || c.pointer, row: c.row, click: c.click, g};
       const interactive = INTERACTIVE.has(role) && role !== 'gridcell';
       if (interactive || role === 'canvas' || role === 'video' || role === 'audio' || role === 'embed') {
         const r = el.getBoundingClientRect();
-        let zero = isHidden(r) && st.display !== 'contents' && tag !== 'AREA';
+        let zero = isHidden(r) && display !== 'contents' && tag !== 'AREA';
         if (zero && role === 'clickable' || role === 'option' && tag === 'OPTION') { walk(el, sub); if (block) flush(); return; }
         if (zero && el.firstElementChild) { const k = el.firstElementChild.getBoundingClientRect(); if (!isHidden(k)) zero = false; }
         const bare = opacity < .05 && !(tag === 'INPUT');
@@ -295,7 +321,7 @@
         case 'listitem': { flush(); const d = depth; prefix = 'item '; walk(el, sub); flush(); depth = d; return; } // what follows its first line is below it
         case 'cell': case 'gridcell': walk(el, sub, st); if (!c.row) flush(); return;
       }
-      const scrolls = (st.overflowY === 'auto' || st.overflowY === 'scroll') && el.scrollHeight > el.clientHeight + 20 && el !== document.body && el !== document.documentElement && el.clientHeight > 20;
+      const scrolls = g.overflow && (st.overflowY === 'auto' || st.overflowY === 'scroll') && el.scrollHeight > el.clientHeight + 20 && el !== document.body && el !== document.documentElement && el.clientHeight > 20;
       if (role && BOXES.has(role) || role && CONTAINER[tag] || scrolls) {
         if (!visible && tag !== 'FORM') { walk(el, sub); return; }
         let label = role && (BOXES.has(role) || CONTAINER[tag]) ? role : '';
@@ -312,6 +338,7 @@
     }
     function walk(el, c, st) {
       let ok;
+      if (c.g !== ALL && rootOf(el)) c = {...c, g: ALL}; // it has styles of its own
       for (const n of kids(el)) {
         if (n.nodeType === 1) { if (n.tagName === 'BR') { if (!c.row) flush(); else text(' '); } else element(n, c); }
         else if (n.nodeType === 3 && /\S/.test(n.data)) {
@@ -324,14 +351,15 @@
     function readable(el, c, st) {
       if (c.aria || c.opacity < .05) return false;
       st = st || getComputedStyle(el);
-      if (st.visibility !== 'visible' || parseFloat(st.fontSize) < 3) return false;
-      if (st.color === c.bg && c.bg || /^rgba.*, 0\)$/.test(st.color)) { if (!(st.webkitTextFillColor !== st.color)) return false; }
-      if (st.clip !== 'auto' && /rect\((0px|1px)[, ]+(0px|1px)[, ]+(0px|1px)/.test(st.clip) || /inset\((50|100)%/.test(st.clipPath)) return false;
+      const g = c.g;
+      if (g.visibility && st.visibility !== 'visible' || g.font && parseFloat(st.fontSize) < 3) return false;
+      if (g.color || g.bg) { const color = st.color; if (color === c.bg && c.bg || /^rgba.*, 0\)$/.test(color)) { if (!g.fill || st.webkitTextFillColor === color) return false; } }
+      if (g.clip && (st.clip !== 'auto' && /rect\((0px|1px)[, ]+(0px|1px)[, ]+(0px|1px)/.test(st.clip) || /inset\((50|100)%/.test(st.clipPath))) return false;
       if (st.display === 'contents') return true;
       const r = el.getBoundingClientRect();
       if (isHidden(r) && (st.overflow !== 'visible' || r.width === 0 && r.height === 0)) return false;
       if (r.right + sx <= 0 || r.bottom + sy <= 0) return false;
-      if (parseFloat(st.textIndent) < -500) return false;
+      if (g.indent && parseFloat(st.textIndent) < -500) return false;
       where(r);
       return true;
     }
@@ -339,7 +367,7 @@
     const bodyBg = document.body ? getComputedStyle(document.body).backgroundColor : '';
     const htmlBg = getComputedStyle(document.documentElement).backgroundColor;
     const bg = bodyBg && bodyBg !== 'rgba(0, 0, 0, 0)' ? bodyBg : htmlBg !== 'rgba(0, 0, 0, 0)' ? htmlBg : 'rgb(255, 255, 255)';
-    if (document.documentElement) walk(document.documentElement, {opacity: 1, aria: false, bg, pointer: false, row: false, click: false});
+    if (document.documentElement) walk(document.documentElement, {opacity: 1, aria: false, bg, pointer: false, row: false, click: false, g: used()});
     flush();
     const h = document.documentElement.scrollHeight;
     return {lines, count, hidden, hosts: candidates.length, frames, full, title: cut(document.title, 200), url: location.href, y: sy, h, vh, ready: document.readyState};
@@ -418,6 +446,7 @@
 
   globalThis.agentd = {
     outline, aim,
+    look: (list, opt) => { agentd.listen(list); return JSON.stringify(outline(opt)); },
     get: n => get(n),
     candidate: i => candidates[i],
     candidates: () => candidates,

@@ -18,13 +18,17 @@ var prompt string
 // Tool is the tool by which a model uses the tabs of a task, which are Env.Tabs.
 type Tool struct{}
 
+// rule is what a small model may write behind the name. What needs more than this form is left to larger ones.
+const rule = `" " ("open http" inline | ("click " | "check " | "uncheck ") "e" [0-9]+ | ("type " | "select ") "e" [0-9]+ fence | "press " ("Enter" | "Escape" | "Tab") | "scroll " ("down" | "up") | "back" | "outline" | "extract")`
+
 var spec = func() tools.Spec {
-	text, sample, _ := strings.Cut(prompt, "\n---\n")
+	text, rest, _ := strings.Cut(prompt, "\n---\n")
 	text = strings.TrimSpace(text)
-	summary, _, _ := strings.Cut(text, "\n")
+	summary, sample, _ := strings.Cut(rest, "Action:")
+	summary, sample = strings.TrimSpace(summary), "Action:"+sample
 	return tools.Spec{
 		Name: args.Browser{}.Tool(), Summary: summary, Prompt: text, Schema: args.Schema[args.Browser](),
-		Fenced: tools.Fenced{Inline: "action", Body: "text", Sample: strings.TrimSpace(sample)},
+		Fenced: tools.Fenced{Inline: "action", Body: "text", Sample: strings.TrimSpace(sample), Rule: rule},
 	}
 }()
 

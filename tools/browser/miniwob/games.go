@@ -233,6 +233,7 @@ func pad(s string) string {
 }
 
 func login(p *player) {
+	p.look() // at the instruction
 	m := p.match(`username "(.*)" and the password "(.*)" into`)
 	for i, s := range m {
 		for range 3 { // something may pop up in front
