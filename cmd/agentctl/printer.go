@@ -501,25 +501,11 @@ func outcomeWord(s journal.Status, self bool) string {
 	return clean(string(s))
 }
 
-func or(s, other string) string {
-	if s == "" {
-		return other
-	}
-	return s
-}
-
 func dash(s string) string {
 	if s == "" {
 		return ""
 	}
 	return " — " + s
-}
-
-func plural(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
 }
 
 func more(n int) string {

@@ -1,9 +1,7 @@
 package tui
 
 import (
-	"encoding/json"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -265,87 +263,4 @@ func (st *step) text() string {
 		put(noteText(st.event))
 	}
 	return strings.TrimRight(b.String(), "\n")
-}
-
-// stripSGR takes colours out, so that words which are coloured in parts are found and copied as words.
-func stripSGR(s string) string {
-	if !strings.Contains(s, "\x1b[") {
-		return s
-	}
-	var b strings.Builder
-	for len(s) > 0 {
-		i := strings.IndexByte(s, 0x1b)
-		if i < 0 {
-			break
-		}
-		b.WriteString(s[:i])
-		_, size := parseSGR(s[i:])
-		if size == 0 {
-			b.WriteByte(s[i])
-			size = 1
-		}
-		s = s[i+size:]
-	}
-	return b.String() + s
-}
-
-// what says in a line what a call does.
-func what(c journal.Call) string {
-	var args map[string]any
-	if json.Unmarshal(c.Args, &args) != nil {
-		return line(string(c.Args))
-	}
-	for _, key := range []string{"command", "source", "path", "pattern", "glob", "url", "query", "result", "question"} {
-		s, _ := args[key].(string)
-		if s == "" {
-			continue
-		}
-		switch {
-		case key == "source":
-			lang, _ := args["language"].(string)
-			s = lang + ": " + strings.TrimSpace(s)
-		case key == "pattern":
-			if g, _ := args["glob"].(string); g != "" {
-				s += " in " + g
-			}
-		}
-		return line(s)
-	}
-	if len(args) == 0 {
-		return ""
-	}
-	return line(string(c.Args))
-}
-
-// full is a call's arguments in full, a name a line.
-func full(c journal.Call) string {
-	var args map[string]any
-	if json.Unmarshal(c.Args, &args) != nil {
-		return string(c.Args)
-	}
-	names := make([]string, 0, len(args))
-	for name := range args {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	var b strings.Builder
-	for i, name := range names {
-		if i > 0 {
-			b.WriteByte('\n')
-		}
-		v, ok := args[name].(string)
-		if !ok {
-			data, err := json.Marshal(args[name])
-			if err != nil {
-				continue
-			}
-			v = string(data)
-		}
-		sep := " "
-		if strings.Contains(v, "\n") {
-			sep = "\n"
-		}
-		b.WriteString(name + ":" + sep + v)
-	}
-	return b.String()
 }

@@ -44,40 +44,6 @@ func statusStyle(s journal.Status) style {
 	return bad
 }
 
-// statusMark is one column that says a run's state without colour.
-func statusMark(s journal.Status) string {
-	switch s {
-	case journal.StatusRunning:
-		return "▶"
-	case journal.StatusWaiting, journal.StatusParked, journal.StatusInDoubt:
-		return "?"
-	case journal.StatusPaused:
-		return "‖"
-	case journal.StatusQueued, "":
-		return "·"
-	case journal.StatusAccepted:
-		return "✓"
-	}
-	return "✗"
-}
-
-// statusWord is a state for people.
-func statusWord(s journal.Status, self bool) string {
-	switch s {
-	case journal.StatusAccepted:
-		if self {
-			return "self-checked"
-		}
-	case journal.StatusInDoubt:
-		return "in doubt"
-	case journal.StatusSandbox:
-		return "no sandbox"
-	case journal.StatusProvider:
-		return "no provider"
-	}
-	return line(string(s))
-}
-
 // taskMark shows how far a task is.
 func taskMark(s journal.TaskStatus) (string, style) {
 	switch s {

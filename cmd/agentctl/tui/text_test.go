@@ -6,6 +6,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/charmbracelet/x/ansi"
+
+	"agentd/cmd/agentctl/words"
 )
 
 func TestSafe(t *testing.T) {
@@ -78,7 +80,7 @@ func FuzzSafe(f *testing.F) {
 				t.Fatalf("%q is no UTF-8", got)
 			}
 			bare := stripSGR(got)
-			if i := strings.IndexFunc(bare, func(r rune) bool { return r != '\n' && r != utf8.RuneError && strange(r) }); i >= 0 {
+			if i := strings.IndexFunc(bare, func(r rune) bool { return r != '\n' && r != utf8.RuneError && words.Strange(r) }); i >= 0 {
 				t.Fatalf("%q keeps a control character", bare)
 			}
 			for _, l := range wrap(got, w) {
