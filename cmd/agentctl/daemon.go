@@ -19,7 +19,7 @@ import (
 
 func (a *app) daemonCmd() *cobra.Command {
 	c := &cobra.Command{Use: "daemon", Short: "Start, stop and look at the daemon", Args: cobra.NoArgs, RunE: needSubcommand}
-	c.AddCommand(a.daemonStartCmd(), a.daemonStopCmd(), a.daemonStatusCmd(), a.daemonLogCmd())
+	c.AddCommand(a.daemonStartCmd(), a.daemonStopCmd(), a.daemonStatusCmd(), a.daemonLogCmd(), a.daemonInstallCmd())
 	return c
 }
 

@@ -198,7 +198,10 @@ func (d *daemon) policy() (*policy.Rules, error) {
 
 // listen serves clients until ctx ends, then lets requests finish.
 func (d *daemon) listen(ctx context.Context, srv *api.Server, resumed int) error {
-	ln, err := d.places.Listen()
+	ln, err := passed(os.Getenv, d.pid, d.places.Socket)
+	if ln == nil && err == nil {
+		ln, err = d.places.Listen()
+	}
 	if err != nil {
 		return err
 	}

@@ -59,6 +59,7 @@ func actions() []action {
 		{[]string{"L"}, "", "change the run's limits", anywhere, isLive, limitRun},
 		{[]string{"d"}, "diff", "what changed in the workspace", anywhere, hasRun, showDiff},
 		{[]string{"u"}, "undo", "put the workspace back as it was before the run", anywhere, isEnded, undoRun},
+		{[]string{"A"}, "", "bring what the run did in its copy to the workspace", anywhere, inCopy, applyRun},
 		{[]string{"delete", "D"}, "", "remove the ended run with its outputs", inHome, isEnded, removeRun},
 		{[]string{"tab"}, "panel", "move between the stream and the run's state", inRun, nil, func(m *Model) tea.Cmd {
 			m.run.panel = !m.run.panel
@@ -202,6 +203,26 @@ func undoRun(m *Model) tea.Cmd {
 	m.push(&confirm{"Undo run " + string(run) + "? Its workspace is put back as it was before; files that somebody edited since are kept.", func(m *Model) tea.Cmd {
 		return m.act("undo", run, func(ctx context.Context, c *api.Client) error {
 			_, err := c.Undo(ctx, run, 0)
+			return err
+		})
+	}})
+	return nil
+}
+
+// inCopy reports whether the chosen run has ended and worked in a copy of its workspace.
+func inCopy(m *Model) bool {
+	if !isEnded(m) || m.run == nil || m.run.state == nil {
+		return false
+	}
+	mode := m.run.state.Start.Mode
+	return mode == "copy" || mode == "worktree"
+}
+
+func applyRun(m *Model) tea.Cmd {
+	run := m.current().Run
+	m.push(&confirm{"Apply run " + string(run) + "? What it did in its copy goes to the workspace; files that somebody edited since are kept.", func(m *Model) tea.Cmd {
+		return m.act("apply", run, func(ctx context.Context, c *api.Client) error {
+			_, err := c.Apply(ctx, run)
 			return err
 		})
 	}})

@@ -319,3 +319,20 @@ func showHelp(m *Model) tea.Cmd {
 	m.push(p)
 	return nil
 }
+
+// KeysText is the interface's keys as plain text, made of the table that the interface works by.
+func KeysText() string {
+	var b strings.Builder
+	for _, s := range []struct {
+		head string
+		at   where
+	}{{"Everywhere", anywhere}, {"Runs", inHome}, {"One run", inRun}} {
+		b.WriteString(s.head + "\n")
+		for _, a := range actions() {
+			if a.where == s.at {
+				fmt.Fprintf(&b, "  %-16s %s\n", strings.Join(a.keys, " "), a.title)
+			}
+		}
+	}
+	return strings.TrimRight(b.String(), "\n")
+}
