@@ -12,7 +12,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 STATIC   = CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)'
 SOURCES := $(shell find . -name '*.go' -not -name '*_test.go' -not -path './.git/*') $(shell find . -path './*/prompts/*' -o -name '*.s' -o -name '*.yaml' -o -name '*.json' -o -name 'go.mod') 
 
-.PHONY: run build test check check-cross setup test-crash test-sandbox test-browser test-model test-memory test-arm64 test-goals test-ablation fuzz bench clean
+.PHONY: run build test check check-cross setup test-crash test-sandbox test-browser test-model test-memory test-arm64 test-goals test-ablation fuzz bench screenshots clean
 
 ## run: install what is missing, build, start the daemon and run GOAL (in WORKSPACE, or a fresh folder)
 run: bin/.built
@@ -87,6 +87,11 @@ test-ablation: bin/.built
 ## test-model: the embedded model's bars, and the ten goals on it (SEEDS of each; fails below FLOOR)
 test-model: bin/.built
 	SEEDS=$(SEEDS) FLOOR=$(FLOOR) scripts/test-model.sh
+
+## screenshots: the pictures in docs/screens, drawn from the interface itself
+screenshots:
+	mkdir -p docs/screens
+	TUI_SHOTS=$(CURDIR)/docs/screens go test -count=1 -run TestScreenshots ./cmd/agentctl/tui
 
 ## fuzz: every fuzz target for 20 s
 fuzz:

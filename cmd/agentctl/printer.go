@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -31,6 +32,7 @@ type printer struct {
 	drawn   bool              // the live line is on the screen
 	chars   int               // of the reply that is being written
 	writing string            // the tool whose call is being written
+	told    []string          // asks whose answer line was printed since the run was parked last
 }
 
 func newPrinter(w, result io.Writer, moving, color bool, width int) *printer {
@@ -369,6 +371,7 @@ func (p *printer) asked(run journal.RunID, e journal.ToolAsked) {
 	}
 	if !p.here {
 		p.say("    %s", howToAnswer(run, e))
+		p.told = append(p.told, e.Call.ID)
 	}
 }
 
@@ -436,8 +439,11 @@ func (p *printer) paused(run journal.RunID, e journal.Paused) {
 		p.say("    agentctl resume %s", run)
 	}
 	for _, id := range sortedAsks(p.state) {
-		p.say("    %s", howToAnswer(run, p.state.Asks[id].ToolAsked))
+		if !slices.Contains(p.told, id) { // what was just asked said how
+			p.say("    %s", howToAnswer(run, p.state.Asks[id].ToolAsked))
+		}
 	}
+	p.told = nil
 }
 
 // outcome prints how the run ended: its result alone goes to the result writer.
