@@ -2,8 +2,6 @@ package agent
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -43,7 +41,11 @@ func (d *driver) ask(ctx context.Context, q question) (*llm.Reply, *answered, er
 	link := d.current()
 	for try := 1; ; try++ {
 		model := d.models[link]
-		asked, req, err := d.reserve(ctx, q, model, try)
+		asked, req, model, err := d.afford(ctx, q, model, try)
+		var short *tight
+		if errors.As(err, &short) && short.task == "" {
+			err = short.ends()
+		}
 		if err != nil {
 			return nil, nil, err
 		}
@@ -111,7 +113,6 @@ func (d *driver) discardBoxes() {
 
 // reserve appends ModelAsked for the request that build makes of the state at that very moment.
 func (d *driver) reserve(ctx context.Context, q question, model llm.Model, try int) (asked journal.ModelAsked, req *llm.Request, err error) {
-	info := model.Info()
 	err = d.led.do(ctx, func(t *tx) error {
 		t.add(q.before...)
 		if q.purpose == "step" {
@@ -121,42 +122,10 @@ func (d *driver) reserve(ctx context.Context, q question, model llm.Model, try i
 			return errNotNow
 		}
 		var err error
-		if req, err = q.build(t.State, info); err != nil {
-			return err
+		if asked, req, err = bid(t.State, t.now, q, model, try); err == nil {
+			t.add(asked)
 		}
-		if info.MaxOut > 0 {
-			req.MaxTokens = min(req.MaxTokens, info.MaxOut)
-		}
-		body, err := model.Encode(req)
-		if err != nil {
-			return fmt.Errorf("encode the request: %w", err)
-		}
-		prompt := llm.CountTokens(string(body))
-		if req.MaxTokens, err = fit(t.State, info, prompt, req.MaxTokens); err != nil {
-			return err
-		}
-		if body, err = model.Encode(req); err != nil {
-			return fmt.Errorf("encode the request: %w", err)
-		}
-		step := t.Spent.Steps
-		if try == 1 {
-			step++
-		}
-		if t.Budget.Steps > 0 && step > t.Budget.Steps {
-			return end(journal.StatusBudget, "budget.steps: all %d steps are used", t.Budget.Steps)
-		}
-		sum := sha256.Sum256(body)
-		tokens, usd, _ := llm.Worst(info, prompt, req.MaxTokens)
-		asked = journal.ModelAsked{
-			Call: fmt.Sprintf("m%d", t.Spent.Calls+1), Task: q.task, Purpose: q.purpose, Step: step, Model: info.Name,
-			BodyHash: hex.EncodeToString(sum[:]), Body: len(body), Prompt: prompt, MaxOut: req.MaxTokens,
-			Reserved: tokens, USD: usd, Try: try,
-		}
-		if req.Temperature != nil {
-			asked.Temp = *req.Temperature
-		}
-		t.add(asked)
-		return nil
+		return err
 	})
 	if errors.Is(err, errNotNow) {
 		if err = d.gate(ctx); err == nil {
@@ -166,38 +135,28 @@ func (d *driver) reserve(ctx context.Context, q question, model llm.Model, try i
 	return asked, req, err
 }
 
+// afford is reserve, with a cheaper model of the chain where the call does not fit the money that is left.
+func (d *driver) afford(ctx context.Context, q question, model llm.Model, try int) (journal.ModelAsked, *llm.Request, llm.Model, error) {
+	asked, req, err := d.reserve(ctx, q, model, try)
+	if !isUSD(err) {
+		return asked, req, model, err
+	}
+	for _, m := range cheaper(d.models, model) {
+		was := q.before
+		q.before = append(q.before[:len(q.before):len(q.before)], journal.Noted{
+			Topic: "budget", Task: q.task, Text: clip(fmt.Sprintf("%v: this call goes to %s, which costs less", err, m.Info().Name), 500),
+		})
+		cheap, req, cerr := d.reserve(ctx, q, m, try)
+		if !isUSD(cerr) {
+			return cheap, req, m, cerr
+		}
+		q.before = was
+	}
+	return asked, req, model, err
+}
+
 // errNotNow undoes a decision because the run was paused or cancelled in between.
 var errNotNow = errors.New("the run is paused")
-
-// fit returns how many tokens a reply may have so that the call's worst case fits what is left, or the outcome that the
-// budget dictates.
-func fit(s *journal.State, info llm.Info, prompt, maxOut int) (int, error) {
-	if s.Budget.Tokens > 0 {
-		left := s.Budget.Tokens - s.Spent.Tokens
-		if left < int64(prompt+min(minOut, maxOut)) {
-			return 0, end(journal.StatusBudget, "budget.tokens: the next call needs up to %d tokens, %d of %d are left", prompt+maxOut, max(0, left), s.Budget.Tokens)
-		}
-		maxOut = int(min(int64(maxOut), left-int64(prompt)))
-	}
-	_, usd, priced := llm.Worst(info, prompt, maxOut)
-	if !priced {
-		if s.Start.Goal.Budget.USD > 0 {
-			return 0, end(journal.StatusBudget, "budget.usd: the price of %s is unknown, so no call of it fits a money limit; set its price or drop the limit", info.Name)
-		}
-		return maxOut, nil
-	}
-	left := s.Budget.USD - s.Spent.USD
-	if s.Budget.USD <= 0 || usd <= left {
-		return maxOut, nil
-	}
-	if info.Price.Completion > 0 {
-		_, bare, _ := llm.Worst(info, prompt, 0)
-		if out := int((left - bare) / info.Price.Completion * 1e6); out >= minOut {
-			return min(out, maxOut), nil
-		}
-	}
-	return 0, end(journal.StatusBudget, "budget.usd: the next call costs up to $%.4f, $%.4f of $%.2f are left", usd, max(0, left), s.Budget.USD)
-}
 
 // settlement charges a reply by its usage, or by what was reserved where the provider counts nothing.
 func settlement(asked journal.ModelAsked, info llm.Info, reply *llm.Reply, ms int64) journal.Event {

@@ -213,13 +213,18 @@ func checkable(req *llm.Request, info llm.Info) *llm.Request {
 
 // reviseFailed plans anew after a task failed.
 func (d *driver) reviseFailed(ctx context.Context) error {
-	var reason string
+	var reason, last string
 	var plans int
-	if err := d.led.view(ctx, func(s *journal.State) { reason, plans = failures(s), len(s.Plans) }); err != nil {
+	if err := d.led.view(ctx, func(s *journal.State) {
+		reason, plans, last = failures(s), len(s.Plans), s.Plans[len(s.Plans)-1].Reason
+	}); err != nil {
 		return err
 	}
 	if again, err := d.startAgain(ctx, reason); again || err != nil {
 		return err
+	}
+	if strings.Contains(reason, perTask) && strings.Contains(last, perTask) {
+		return end(journal.StatusBudget, "%s", reason) // a new plan did not make it cheaper
 	}
 	if plans > maxRevisions {
 		status := journal.StatusUnmet
@@ -230,6 +235,9 @@ func (d *driver) reviseFailed(ctx context.Context) error {
 	}
 	return d.plan(ctx, reason, d.failedRevision)
 }
+
+// perTask is in the reason of a task that failed for a bound of its own.
+const perTask = "budget.per_task."
 
 // failedRevision describes a plan of which a task failed.
 func (d *driver) failedRevision(s *journal.State) *planner.Revision { return revision(s, failures(s)) }

@@ -439,25 +439,10 @@ func (d *driver) news(s *journal.State, task *journal.Task) string {
 	for _, m := range s.Messages {
 		out = append(out, "From the person: "+clip(m.Text, 2000))
 	}
-	if left := lowest(s); left <= 0.2 {
-		out = append(out, fmt.Sprintf("Only %.0f%% of the budget is left: finish soon.", 5*max(1, float64(int(left*20)))))
+	if left := budgetNews(s, task.ID); left != "" {
+		out = append(out, left)
 	}
 	return strings.Join(out, "\n")
-}
-
-// lowest is the smallest share left of any bound, in 0..1.
-func lowest(s *journal.State) float64 {
-	left := 1.0
-	if b := s.Budget.Tokens; b > 0 {
-		left = min(left, 1-float64(s.Spent.Tokens-s.Spent.Reserved)/float64(b))
-	}
-	if b := s.Budget.Steps; b > 0 {
-		left = min(left, 1-float64(s.Spent.Steps)/float64(b))
-	}
-	if b := s.Budget.USD; b > 0 {
-		left = min(left, 1-s.Spent.USD/b)
-	}
-	return max(0, left)
 }
 
 // fencedHelp names every action in a line. Its use is shown by the example alone: a small model copies samples into its work.

@@ -113,6 +113,10 @@ func (d *driver) step(ctx context.Context, id string, pending []journal.Event) (
 			return d.render(s, task, info), nil
 		},
 	})
+	var short *tight
+	if errors.As(err, &short) { // the task's own bound: others may go on
+		why, err = short.Error(), errGiveUp
+	}
 	if errors.Is(err, errGiveUp) {
 		return true, d.led.do(ctx, func(t *tx) error {
 			t.add(pending...)

@@ -200,7 +200,7 @@ type Budget struct {
 	USD      float64       `json:"usd,omitempty" goal:"usd" is:"bound" doc:"Most US dollars. Default: 2."`
 	Tokens   int64         `json:"tokens,omitempty" goal:"tokens" is:"bound" doc:"Most tokens, such as 800k. Default: 1M."`
 	Steps    int           `json:"steps,omitempty" goal:"steps" is:"bound" doc:"Most model calls. Default: 100."`
-	Wall     time.Duration `json:"wall,omitempty" goal:"wall" is:"bound" doc:"Most time, waiting included. Default: 1h."`
+	Wall     time.Duration `json:"wall,omitempty" goal:"wall" is:"bound" doc:"Most time. Waiting for a person does not count. Default: 1h."`
 	Work     time.Duration `json:"work,omitempty" goal:"work" is:"bound" doc:"Most time in which models or tools work, all tasks together. Default: none."`
 	PerTask  Bounds        `json:"per_task,omitzero" goal:"per_task" doc:"Bounds of each task."`
 	Unpriced string        `json:"unpriced,omitempty" goal:"unpriced" one:"deny,allow" doc:"What becomes of a call to a model whose price is not known while usd is bounded. Default: deny."`

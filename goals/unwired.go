@@ -22,9 +22,6 @@ var unwired = []struct {
 	{"scope.write", func(g Goal) bool { return len(g.Writable) > 0 }},
 	{"sandbox.min", func(g Goal) bool { return g.Sandbox.Min != "" }},
 	{"tools.allow", func(g Goal) bool { return len(g.Tools.Allow) > 0 }},
-	{"budget.work", func(g Goal) bool { return g.Budget.Work != 0 }},
-	{"budget.per_task", func(g Goal) bool { return g.Budget.PerTask != Bounds{} }},
-	{"budget.unpriced", func(g Goal) bool { return g.Budget.Unpriced == "allow" }},
 	{"policy.do: allow", func(g Goal) bool { // nothing grants it yet; rules that ask or deny hold
 		return slices.ContainsFunc(g.Policy, func(r Rule) bool { return r.Do == "allow" })
 	}},

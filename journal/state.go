@@ -75,6 +75,13 @@ type Spent struct {
 	Reserved int64   `json:"reserved"` // the part of Tokens that is in flight
 	// Active is the time in which the run could have worked: not while it waited for a person, was paused, or had no driver.
 	Active time.Duration `json:"active"`
+	// Work is the time in which models, tools and checks worked, of all tasks together.
+	Work time.Duration `json:"work,omitempty"`
+}
+
+// work adds a call's time. One that was cut off by a crash has none.
+func (s *Spent) work(ms int64) {
+	s.Work += time.Duration(min(max(0, ms), maxGap.Milliseconds())) * time.Millisecond
 }
 
 // maxGap bounds how much active time one gap between events can count for, so that a clock that jumps ahead ends no run.
@@ -205,6 +212,7 @@ func (s *State) apply(e Event, r Record) {
 		c := s.call(e.Call)
 		c.Started, c.Finished = &e, nil
 	case ToolFinished:
+		s.Spent.work(e.Ms)
 		s.call(e.Call).Finished = &e
 		delete(s.Asks, e.Call.ID)
 		s.taint(e)
@@ -214,6 +222,9 @@ func (s *State) apply(e Event, r Record) {
 	case TaskFinished:
 		s.taskFinished(e, r.Time)
 	case CheckFinished:
+		for _, c := range e.Checks {
+			s.Spent.work(c.Ms)
+		}
 		switch e.Phase {
 		case "base":
 			s.Base = &e
@@ -291,6 +302,7 @@ func (s *State) replied(e ModelReplied) {
 		return
 	}
 	delete(s.InFlight, e.Call)
+	s.Spent.work(e.Ms)
 	s.Spent.Tokens += e.Used - asked.Reserved
 	s.Spent.Reserved -= asked.Reserved
 	s.Spent.USD += e.USD - asked.USD

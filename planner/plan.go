@@ -24,6 +24,7 @@ type Task struct {
 	Writes []string `json:"writes,omitempty"` // paths or globs it writes; empty means anything, so it runs alone
 	Out    string   `json:"out,omitempty"`    // what it must produce
 	Done   string   `json:"done,omitempty"`   // how to see that it is done
+	Seed   string   `json:"seed,omitempty"`   // the task of the goal file's plan that it stands for, or is an item of
 }
 
 // Bounds of a plan that a model wrote.
