@@ -57,6 +57,16 @@ func (d *driver) measureFinal(ctx context.Context) error {
 	if self {
 		most = maxSelfMeasures // the check itself may be wrong
 	}
+	fail := d.start.Goal.OnFail
+	if fail.Retries != nil {
+		most = *fail.Retries + 1
+	}
+	if fail.Then == "replan" {
+		if measured == most {
+			return d.plan(ctx, "replan: "+unmet(*e), d.failedRevision)
+		}
+		most *= 2
+	}
 	var failing []journal.Check
 	for _, c := range e.Checks {
 		if !c.OK {

@@ -265,6 +265,9 @@ func (d *driver) work(ctx context.Context) error {
 	var first error
 	for {
 		var ready []planner.Task
+		if len(running) == 0 && first == nil {
+			first = d.fanOut(ctx)
+		}
 		err := d.led.view(ctx, func(s *journal.State) {
 			if first != nil || anyFailed(s) {
 				return

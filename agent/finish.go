@@ -77,9 +77,9 @@ func hint(s *journal.State, e journal.RunFinished) string {
 	case journal.StatusUnverified:
 		return fmt.Sprintf("look at it with: agentctl diff %s; next time say how to tell with --check 'COMMAND'", s.Run)
 	case journal.StatusBudget:
-		return "raise the limit that the reason names and run it again"
-	case journal.StatusProvider:
-		return "see what is configured with: agentctl doctor"
+		return "raise the limit that the reason names and run it again; what was spent on what: " + e.Status.Next(s.Run)
+	case journal.StatusProvider, journal.StatusSandbox:
+		return "see what is configured with: " + e.Status.Next(s.Run)
 	}
 	return fmt.Sprintf("see what happened with: agentctl show %s; put the workspace back with: agentctl undo %s", s.Run, s.Run)
 }

@@ -27,6 +27,7 @@ func (q *planQuestion) input(s *journal.State, info llm.Info) planner.Input {
 	in := planner.Input{
 		Goal: s.Start.Goal.Words(), Lead: s.Start.Lead + serverLines(s), Given: s.Start.Goal.Probes, Small: info.Style == llm.StyleFenced,
 		Recalled: recalled(s, ""), HaveChecks: len(s.Proposed) > 0,
+		Seeds: s.Start.Goal.Plan.Tasks, MaxTasks: s.Start.Goal.Plan.MaxTasks,
 	}
 	for _, m := range s.Messages {
 		in.Messages = append(in.Messages, m.Text)
@@ -216,7 +217,12 @@ func (d *driver) reviseFailed(ctx context.Context) error {
 	var reason, last string
 	var plans int
 	if err := d.led.view(ctx, func(s *journal.State) {
-		reason, plans, last = failures(s), len(s.Plans), s.Plans[len(s.Plans)-1].Reason
+		reason = failures(s)
+		for _, p := range s.Plans {
+			if !strings.HasPrefix(p.Reason, fannedOut) {
+				plans, last = plans+1, p.Reason
+			}
+		}
 	}); err != nil {
 		return err
 	}
@@ -240,7 +246,13 @@ func (d *driver) reviseFailed(ctx context.Context) error {
 const perTask = "budget.per_task."
 
 // failedRevision describes a plan of which a task failed.
-func (d *driver) failedRevision(s *journal.State) *planner.Revision { return revision(s, failures(s)) }
+func (d *driver) failedRevision(s *journal.State) *planner.Revision {
+	why := failures(s)
+	if why == "" && s.Final != nil {
+		why = unmet(*s.Final)
+	}
+	return revision(s, why)
+}
 
 // failures says why tasks failed.
 func failures(s *journal.State) string {

@@ -57,7 +57,7 @@ func (s *Server) routes() []route {
 		{"GET", "/v1/info", s.info, 0},
 		{"GET", "/v1/backup", s.backup, 0},
 		{"GET", "/openapi.yaml", s.spec, 0},
-	}, s.memoryRoutes()...)
+	}, append(s.memoryRoutes(), s.scheduleRoutes()...)...)
 }
 
 func (s *Server) handle(rt route) http.HandlerFunc {

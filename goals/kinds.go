@@ -50,6 +50,7 @@ var kinds = map[string]func(string) error{
 	"field":  checkField,
 	"tool":   checkTool,
 	"tz":     checkZone,
+	"cron":   checkCron,
 	"parser": checkParser,
 }
 

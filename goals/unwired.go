@@ -25,13 +25,9 @@ var unwired = []struct {
 	{"policy.do: allow", func(g Goal) bool { // nothing grants it yet; rules that ask or deny hold
 		return slices.ContainsFunc(g.Policy, func(r Rule) bool { return r.Do == "allow" })
 	}},
-	{"unattended", func(g Goal) bool { return g.Unattended != "" }},
-	{"plan", func(g Goal) bool { return g.Plan.MaxTasks > 0 || len(g.Plan.Tasks) > 0 }},
 	{"accept.judge", func(g Goal) bool { return g.Judge != Judge{} }},
-	{"accept.on_fail", func(g Goal) bool { return g.OnFail != OnFail{} }},
 	{"stop_when", func(g Goal) bool { return len(g.StopWhen) > 0 }},
 	{"result.schema", func(g Goal) bool { return g.Result.Schema != nil }},
-	{"triggers", func(g Goal) bool { return len(g.Triggers) > 0 }},
 }
 
 // Unwired are the keys that the goal uses and this version can't honour yet.

@@ -1,5 +1,10 @@
 package journal
 
+import (
+	"fmt"
+	"strings"
+)
+
 // Status is a run's state in one word; an ended run's is also its outcome.
 type Status string
 
@@ -28,6 +33,44 @@ const (
 	StatusInternalErr Status = "internal"
 )
 
+// Outcome is one row of the table of how a run can end or stop: what a script, a person and the documentation are told of it.
+type Outcome struct {
+	Status Status // "" for a fault that keeps a run from starting
+	Exit   int    // exit code of agentctl
+	Means  string
+	Next   string // the command to type next; RUN stands for the run's id
+}
+
+// outcomes is the one table: exit codes, result.status, agentctl's help, the hint of a run's end and docs/using.md are made of it.
+var outcomes = []Outcome{
+	{StatusAccepted, 0, "the criteria hold (or: self-checked)", "agentctl diff RUN"},
+	{StatusInternalErr, 1, "an error of agentd", "agentctl daemon log"},
+	{"", 2, "usage, or an invalid goal", "agentctl run --help"},
+	{StatusUnmet, 3, "finished, criteria unmet", "agentctl show RUN"},
+	{StatusBudget, 4, "usd, tokens, steps or work exhausted; the reason names the key", "agentctl show RUN"},
+	{StatusParked, 5, "needs a person", "agentctl answer RUN"},
+	{StatusDenied, 6, "by policy, or by a person", "agentctl show RUN"},
+	{StatusStalled, 7, "no progress", "agentctl show RUN"},
+	{StatusSandbox, 8, "the required sandbox level is unavailable", "agentctl doctor"},
+	{StatusProvider, 9, "no model answers", "agentctl doctor"},
+	{StatusInDoubt, 10, "an effect is in doubt", "agentctl answer RUN"},
+	{StatusUnverified, 11, "finished, nothing measured it", "agentctl diff RUN"},
+	{StatusTime, 124, "the time limit (budget.wall)", "agentctl show RUN"},
+	{StatusCancelled, 130, "cancelled or interrupted", "agentctl undo RUN"},
+}
+
+// Outcomes returns the table, by exit code.
+func Outcomes() []Outcome { return append([]Outcome(nil), outcomes...) }
+
+func (s Status) outcome() (Outcome, bool) {
+	for _, o := range outcomes {
+		if o.Status == s && s != "" {
+			return o, true
+		}
+	}
+	return Outcome{}, false
+}
+
 // Ended reports whether a run with this status is over.
 func (s Status) Ended() bool {
 	switch s {
@@ -39,31 +82,22 @@ func (s Status) Ended() bool {
 
 // Exit is the exit code that stands for the status. A live status other than parked and in_doubt has none: 0.
 func (s Status) Exit() int {
-	switch s {
-	case StatusInternalErr:
-		return 1
-	case StatusUnmet:
-		return 3
-	case StatusBudget:
-		return 4
-	case StatusParked:
-		return 5
-	case StatusDenied:
-		return 6
-	case StatusStalled:
-		return 7
-	case StatusSandbox:
-		return 8
-	case StatusProvider:
-		return 9
-	case StatusInDoubt:
-		return 10
-	case StatusUnverified:
-		return 11
-	case StatusTime:
-		return 124
-	case StatusCancelled:
-		return 130
+	o, _ := s.outcome()
+	return o.Exit
+}
+
+// Next is the command to type next about a run with this status, "" for one that goes on.
+func (s Status) Next(run RunID) string {
+	o, _ := s.outcome()
+	return strings.ReplaceAll(o.Next, "RUN", string(run))
+}
+
+// OutcomeTable is the table as Markdown.
+func OutcomeTable() string {
+	var b strings.Builder
+	b.WriteString("| code | result.status | | next |\n|---|---|---|---|\n")
+	for _, o := range outcomes {
+		fmt.Fprintf(&b, "| %d | %s | %s | `%s` |\n", o.Exit, o.Status, o.Means, o.Next)
 	}
-	return 0
+	return b.String()
 }

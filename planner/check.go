@@ -24,6 +24,8 @@ func Trivial(in Input) bool {
 	switch {
 	case in.Revise != nil:
 		return false
+	case len(in.Seeds) > 0:
+		return in.Small // it would only spoil what a person wrote
 	case in.Small:
 		return len(in.Goal) <= 500 && strings.Count(in.Goal, "\n") <= 4
 	}

@@ -25,6 +25,10 @@ type Task struct {
 	Out    string   `json:"out,omitempty"`    // what it must produce
 	Done   string   `json:"done,omitempty"`   // how to see that it is done
 	Seed   string   `json:"seed,omitempty"`   // the task of the goal file's plan that it stands for, or is an item of
+
+	Each     string `json:"each,omitempty"`     // the list for each of whose items it is to be done; see FanOut
+	Parallel int    `json:"parallel,omitempty"` // most tasks of its seed at once; 0 is no bound
+	Item     string `json:"item,omitempty"`     // of a task that a fan-out made: its item, JSON
 }
 
 // Bounds of a plan that a model wrote.
@@ -137,7 +141,10 @@ func (p Plan) Ready(done, running func(id string) bool) []Task {
 		}
 	}
 	for _, t := range p.Tasks {
-		if done(t.ID) || running(t.ID) || !all(t.Needs, done) {
+		if done(t.ID) || running(t.ID) || t.Each != "" || !all(t.Needs, done) {
+			continue
+		}
+		if t.Parallel > 0 && count(busy, t.Seed) >= t.Parallel {
 			continue
 		}
 		if slices.ContainsFunc(busy, func(b Task) bool { return Conflict(b, t) }) {
@@ -146,6 +153,17 @@ func (p Plan) Ready(done, running func(id string) bool) []Task {
 		ready, busy = append(ready, t), append(busy, t)
 	}
 	return ready
+}
+
+// count is how many tasks are of a seed.
+func count(tasks []Task, seed string) int {
+	n := 0
+	for _, t := range tasks {
+		if t.Seed == seed {
+			n++
+		}
+	}
+	return n
 }
 
 func all(ids []string, ok func(string) bool) bool {

@@ -25,6 +25,7 @@ type Input struct {
 	Small      bool          // the model is a small one: ask briefly
 	Revise     *Revision     // nil for the first plan
 	HaveChecks bool          // checks are frozen already; proposals may only add
+	Seeds      []goals.Task  // tasks that the plan must have
 }
 
 // Revision says what an earlier plan came to.
@@ -102,6 +103,14 @@ func brief(in Input) string {
 	if len(given) > 0 {
 		section("Checks that will be measured (given; propose none)", strings.Join(given, "\n"))
 	}
+	if len(in.Seeds) > 0 {
+		var must []string
+		for _, s := range in.Seeds {
+			t := fromSeed(s)
+			must = append(must, fmt.Sprintf("- %s: %s (needs: %s; writes: %s)", t.ID, clip(t.Do, 500), strings.Join(t.Needs, ", "), strings.Join(t.Writes, ", ")))
+		}
+		section("Tasks that the plan must have: keep their ids; you may say more precisely what to do, and add others", strings.Join(must, "\n"))
+	}
 	if r := in.Revise; r != nil {
 		note := ""
 		if len(r.Origins) > 0 {
@@ -169,6 +178,9 @@ func Parse(text string, in Input) (Draft, error) {
 	if err := d.Plan.Validate(in.maxTasks()); err != nil {
 		return Draft{}, err
 	}
+	if err := in.seed(&d.Plan); err != nil {
+		return Draft{}, err
+	}
 	if in.Revise != nil {
 		if err := keepsDone(*in.Revise, &d.Plan); err != nil {
 			return Draft{}, err
@@ -185,6 +197,19 @@ func Parse(text string, in Input) (Draft, error) {
 		d.Checks = append(d.Checks, goals.Probe{Name: fmt.Sprintf("self%d", len(d.Checks)+1), Cmd: c.Cmd})
 	}
 	return d, nil
+}
+
+// seed puts the goal file's tasks into a plan, and checks that they go together with the planner's.
+func (in Input) seed(p *Plan) error {
+	var before *Plan
+	if in.Revise != nil {
+		before = &in.Revise.Previous
+	}
+	KeepSeeds(p, in.Seeds, before)
+	if len(in.Seeds) == 0 {
+		return nil
+	}
+	return p.Validate(len(p.Tasks))
 }
 
 func (in Input) maxTasks() int {
@@ -268,12 +293,15 @@ func keepsDone(r Revision, p *Plan) error {
 // more.
 func Fallback(in Input) Draft {
 	r := in.Revise
+	if r == nil && len(in.Seeds) > 0 {
+		return Draft{Plan: SeedPlan(in.Seeds, 1)}
+	}
 	if r == nil {
 		return Draft{Plan: Plan{Revision: 1, Tasks: []Task{{ID: "goal", Do: clip(in.Goal, maxText-len("…"))}}}}
 	}
 	p := Plan{Revision: r.Previous.Revision + 1}
 	for _, t := range r.Previous.Tasks {
-		if _, done := r.Done[t.ID]; done {
+		if _, done := r.Done[t.ID]; done || t.Seed != "" {
 			p.Tasks = append(p.Tasks, t)
 		}
 	}

@@ -37,8 +37,10 @@ func IsRepository(dir string) error {
 
 // gitScript begins every script of git's: no hook, no helper and no configuration of a person's takes part.
 const gitScript = `set -eu
-export GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_NOSYSTEM=1 GIT_TERMINAL_PROMPT=0 GIT_AUTHOR_NAME=agentd GIT_AUTHOR_EMAIL=agentd@localhost GIT_COMMITTER_NAME=agentd GIT_COMMITTER_EMAIL=agentd@localhost
-g() { git -c safe.directory='*' -c core.hooksPath=/dev/null -c core.fsmonitor=false -c gc.auto=0 -c maintenance.auto=false -c protocol.file.allow=always "$@"; }
+TMPDIR=${TMPDIR:-/tmp}
+printf '[safe]\n\tdirectory = *\n' > "$TMPDIR/gitconfig" # on the command line it does not reach the other end of a clone
+export GIT_CONFIG_GLOBAL="$TMPDIR/gitconfig" GIT_CONFIG_NOSYSTEM=1 GIT_TERMINAL_PROMPT=0 GIT_AUTHOR_NAME=agentd GIT_AUTHOR_EMAIL=agentd@localhost GIT_COMMITTER_NAME=agentd GIT_COMMITTER_EMAIL=agentd@localhost
+g() { git -c core.hooksPath=/dev/null -c core.fsmonitor=false -c gc.auto=0 -c maintenance.auto=false -c protocol.file.allow=always "$@"; }
 `
 
 // Checkout clones the repository at repo to dst, which must not exist, on a new branch at its last commit. Git runs in a box, because a

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"agentd/api"
+	"agentd/journal"
 )
 
 // version is set by the linker.
@@ -65,13 +66,15 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	return a.code
 }
 
-const exitCodes = `Exit codes:
-  0 accepted (also: self-checked)   1 internal error              2 usage or invalid goal
-  3 finished, criteria unmet        4 budget exhausted            5 parked, needs a person
-  6 denied by policy                7 stalled                     8 sandbox level unavailable
-  9 provider unavailable           10 an effect is in doubt      11 finished, unverified
-  124 time limit (--wall)         130 cancelled or interrupted
-With --detach, 0 means started.`
+// exitCodes is the table of outcomes for a help text.
+var exitCodes = func() string {
+	var b strings.Builder
+	b.WriteString("Exit codes:\n")
+	for _, o := range journal.Outcomes() {
+		fmt.Fprintf(&b, "  %3d %-12s %s\n", o.Exit, o.Status, o.Means)
+	}
+	return b.String() + "With --detach, 0 means started."
+}()
 
 func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
@@ -94,7 +97,7 @@ agentctl say last "skip the vendor folder"`,
 			root.AddCommand(c)
 		}
 	}
-	group("run", a.runCmd(), a.uiCmd(), a.webCmd(), a.lsCmd(), a.showCmd(), a.eventsCmd(), a.rmCmd())
+	group("run", a.runCmd(), a.uiCmd(), a.webCmd(), a.lsCmd(), a.showCmd(), a.eventsCmd(), a.rmCmd(), a.scheduleCmd())
 	group("steer", a.answerCmd(), a.sayCmd(), a.pauseCmd(), a.resumeCmd(), a.limitsCmd(), a.cancelCmd(), a.undoCmd(), a.applyCmd())
 	group("look", a.goalCmd(), a.policyCmd(), a.planCmd(), a.diffCmd(), a.contextCmd(), a.memoryCmd(), a.secretCmd())
 	group("daemon", a.initCmd(), a.modelCmd(), a.daemonCmd(), a.doctorCmd(), a.backupCmd(), a.versionCmd())

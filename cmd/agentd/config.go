@@ -24,6 +24,7 @@ type config struct {
 	Retention retentionConfig           `yaml:"retention"`
 	Listen    string                    `yaml:"listen"` // additional TCP address; needs token_file
 	TokenFile string                    `yaml:"token_file"`
+	Hooks     string                    `yaml:"hooks"`    // loopback address at which webhooks arrive; default none
 	Prices    string                    `yaml:"prices"`   // a file that replaces the price table
 	Snapshot  snapshotConfig            `yaml:"snapshot"` // the largest workspace
 	Sandbox   sandboxConfig             `yaml:"sandbox"`
@@ -98,7 +99,7 @@ func loadConfig(path string, named bool) (config, error) {
 	return c, nil
 }
 
-var configKeys = []string{"model", "parallel", "memory", "retention", "runs", "listen", "token_file", "prices", "snapshot", "max_files", "max_bytes", "sandbox", "require", "local", "idle", "budget", "usd", "tokens", "steps", "wall", "providers", "base_url", "key_file", "mcp", "files"}
+var configKeys = []string{"model", "parallel", "memory", "retention", "runs", "listen", "token_file", "hooks", "prices", "snapshot", "max_files", "max_bytes", "sandbox", "require", "local", "idle", "budget", "usd", "tokens", "steps", "wall", "providers", "base_url", "key_file", "mcp", "files"}
 
 // explain is a decoder's error with its place and, for an unknown key, the nearest known one.
 func explain(err error) string {
@@ -162,6 +163,8 @@ func (c *config) validate() error {
 		return errors.New("retention: a time must not be negative")
 	case c.Local.Idle < 0:
 		return errors.New("local.idle: must not be negative")
+	case c.Hooks != "" && loopback(c.Hooks) != nil:
+		return loopback(c.Hooks)
 	case c.Listen != "" && c.TokenFile == "":
 		return errors.New("listen: a TCP address needs token_file")
 	}

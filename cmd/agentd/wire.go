@@ -115,7 +115,20 @@ func serve(ctx context.Context, o options, stderr io.Writer) error {
 			return fmt.Errorf("token_file: %w", err)
 		}
 	}
-	return d.listen(ctx, api.NewServer(api.Options{Store: store, Engine: eng, Memory: d.memories, Logger: d.log, Build: version, Token: token, Views: filepath.Join(d.places.Home, "views")}), n)
+	opts := api.Options{Store: store, Engine: eng, Memory: d.memories, Logger: d.log, Build: version, Token: token, Views: filepath.Join(d.places.Home, "views")}
+	if !d.opts.ephemeral {
+		x, err := newScheduled(d, eng, store)
+		if err != nil {
+			return err
+		}
+		wait, err := x.run(ctx)
+		if err != nil {
+			return err
+		}
+		defer wait()
+		opts.Schedule = x
+	}
+	return d.listen(ctx, api.NewServer(opts), n)
 }
 
 // folders are the daemon's own, in which no run works.
