@@ -54,9 +54,9 @@ $(CACHE)/bin/benchstat:
 clean:
 	rm -rf bin
 
-## test-crash: kill -9 at every event boundary and at random moments
+## test-crash: kill -9 at every event boundary, at random moments, and of a scheduled goal that parks and is retried
 test-crash: bin/.built
-	go test -count=1 -timeout 15m ./cmd/agentd/crashtest
+	go test -count=1 -timeout 40m ./cmd/agentd/crashtest
 
 ## test-sandbox: the abuse suite and the works suite, as root and as an ordinary user
 test-sandbox:

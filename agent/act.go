@@ -12,8 +12,10 @@ import (
 	"strings"
 	"time"
 
+	"agentd/goals"
 	"agentd/journal"
 	"agentd/llm"
+	"agentd/planner"
 	"agentd/policy"
 	"agentd/tools"
 	"agentd/tools/args"
@@ -98,13 +100,41 @@ func (d *driver) act(ctx context.Context, id string, asked journal.ModelAsked, m
 	for _, m := range moves {
 		m.step = asked.Step
 		if m.finish != nil {
-			return true, d.end(ctx, id, m, pending)
+			if m.wrong, err = d.wrongResult(ctx, id, m.finish); err != nil {
+				return false, err
+			}
+			if m.wrong == "" {
+				return true, d.end(ctx, id, m, pending)
+			}
 		}
 		if pending, err = d.carryOut(ctx, id, m, pending); err != nil {
 			return false, err
 		}
 	}
 	return d.step(ctx, id, pending)
+}
+
+// wrongResult says how a task's result differs from the form that the goal file asks for, "" for not at all.
+func (d *driver) wrongResult(ctx context.Context, id string, f *args.Finish) (wrong string, err error) {
+	if f.Failed {
+		return "", nil
+	}
+	err = d.led.view(ctx, func(s *journal.State) {
+		task := s.Tasks[id]
+		for _, seed := range s.Start.Goal.Plan.Tasks {
+			if len(seed.Out) == 0 || task == nil || task.Seed != seed.ID {
+				continue
+			}
+			raw, err := planner.ResultJSON(f.Result)
+			if err == nil {
+				err = goals.CheckJSON(seed.Out, raw)
+			}
+			if err != nil {
+				wrong = clip(fmt.Sprintf("The task is not done: its result must be JSON of the schema %s, but %v. Finish again with that JSON as the result.", seed.Out, err), 2000)
+			}
+		}
+	})
+	return wrong, err
 }
 
 // end finishes a task by the agent's own word.

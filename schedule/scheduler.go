@@ -1,6 +1,7 @@
 package schedule
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -30,6 +31,7 @@ type Options struct {
 	Runs   Runs
 	Secret func(name string) ([]byte, error) // of webhooks; nil: there are none
 	Now    func() time.Time
+	Poll   time.Duration // longest sleep, so that a jump of the clock is noticed; 0 is 15 s
 	Log    *slog.Logger
 }
 
@@ -82,7 +84,7 @@ func (s *Scheduler) pause() time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.opt.Now()
-	wait := 15 * time.Second
+	wait := cmp.Or(s.opt.Poll, 15*time.Second)
 	for _, j := range s.jobs {
 		if j.Paused {
 			continue
@@ -94,7 +96,7 @@ func (s *Scheduler) pause() time.Duration {
 			wait = min(wait, time.Second)
 		}
 	}
-	return max(wait, 50*time.Millisecond)
+	return max(wait, min(50*time.Millisecond, cmp.Or(s.opt.Poll, time.Minute)))
 }
 
 func (s *Scheduler) poke() {

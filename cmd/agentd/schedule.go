@@ -37,7 +37,8 @@ type scheduled struct {
 func newScheduled(d *daemon, eng *engine, st journal.Store) (*scheduled, error) {
 	x := &scheduled{d: d, eng: eng, st: st}
 	var err error
-	x.s, err = schedule.New(schedule.Options{Dir: d.places.Home, Runs: x, Secret: d.hookSecret, Log: d.log})
+	now, poll := scheduleClock()
+	x.s, err = schedule.New(schedule.Options{Dir: d.places.Home, Runs: x, Secret: d.hookSecret, Now: now, Poll: poll, Log: d.log})
 	return x, err
 }
 
