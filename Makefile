@@ -76,9 +76,10 @@ test-memory:
 test-arm64:
 	scripts/test-arm64.sh
 
-## test-goals: the ten goals of evals/ through a scripted model
+## test-goals: the ten goals of evals/ through a scripted model, and the criteria of goals/ on sample workspaces and broken copies of them
 test-goals: bin/.built
 	go run ./evals -scripted -seeds 1 -floor 10
+	scripts/goals.sh bin/agentctl
 
 ## test-ablation: the same goals without and with memory, and the difference (scripted; MODEL=local for the embedded model, SEEDS of each)
 test-ablation: bin/.built

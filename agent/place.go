@@ -23,7 +23,7 @@ const (
 var Modes = []string{ModeDirect, ModeCopy, ModeWorktree}
 
 // ErrNotApplicable is returned for a run that has nothing apart from its workspace.
-var ErrNotApplicable = errors.New("the run worked in the workspace itself: there is nothing to apply")
+var ErrNotApplicable = errors.New("there is nothing to apply")
 
 // copyOf is where a run that does not work in the workspace itself has its files.
 func (c *Config) copyOf(run journal.RunID) string { return filepath.Join(c.Copies, string(run)) }
@@ -81,6 +81,11 @@ func (e *Engine) Apply(ctx context.Context, run journal.RunID, by string) (journ
 func (c *Config) apply(ctx context.Context, s *journal.State, by string) (journal.Applied, error) {
 	a := journal.Applied{By: by}
 	dir := c.copyOf(s.Run)
+	if m := s.Start.Mode; m == ModeCopy || m == ModeWorktree {
+		if _, err := os.Lstat(dir); err != nil {
+			return a, fmt.Errorf("%w: its copy could not be made, or is gone", ErrNotApplicable)
+		}
+	}
 	switch s.Start.Mode {
 	case ModeCopy:
 	case ModeWorktree:
@@ -91,7 +96,7 @@ func (c *Config) apply(ctx context.Context, s *journal.State, by string) (journa
 		}
 		return a, err
 	default:
-		return a, ErrNotApplicable
+		return a, fmt.Errorf("%w: the run worked in the workspace itself", ErrNotApplicable)
 	}
 	if s.Snapshot == nil {
 		return a, nil // it wrote nothing

@@ -50,6 +50,7 @@ func (s *Server) routes() []route {
 		{"GET", "/v1/runs/{run}/diff", s.diff, 0},
 		{"POST", "/v1/runs/{run}/undo", s.undo, 0},
 		{"POST", "/v1/runs/{run}/apply", s.apply, 0},
+		{"POST", "/v1/goals/test", s.goalTest, 0},
 		{"GET", "/v1/blobs/{hash}", s.blob, 0},
 		{"GET", "/v1/models", s.models, 0},
 		{"POST", "/v1/models/pull", s.pull, 0},

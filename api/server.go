@@ -32,6 +32,7 @@ type Options struct {
 	Engine   Engine
 	Memory   Memory       // nil: this daemon has none
 	Schedule Schedule     // nil: this daemon has none
+	Goals    GoalTester   // nil: this daemon has none
 	Logger   *slog.Logger // nil discards
 	Build    string       // version of the daemon; "" is Build()
 	Token    string       // what a TCP client must send as bearer token; "" refuses TCP

@@ -62,9 +62,9 @@ func Checkout(ctx context.Context, box Runner, repo, dst, branch string, require
 		}
 	}
 	err = runGit(ctx, box, sandbox.Policy{
-		Workspace: empty, ReadOnly: []string{repo}, Caches: map[string]string{out: "/out"}, Require: require,
-	}, `g clone --quiet --no-hardlinks --no-recurse-submodules "$1" /out/tree
-g -C /out/tree checkout --quiet -b "$2"
+		Workspace: empty, ReadOnly: []string{repo}, Caches: map[string]string{out: "/cache/out"}, Require: require,
+	}, `g clone --quiet --no-hardlinks --no-recurse-submodules "$1" /cache/out/tree
+g -C /cache/out/tree checkout --quiet -b "$2"
 `, repo, branch)
 	if err == nil {
 		err = os.Rename(filepath.Join(out, "tree"), dst)

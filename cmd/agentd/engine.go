@@ -221,7 +221,7 @@ func (e *engine) Undo(ctx context.Context, run journal.RunID, by string, step in
 func (e *engine) Apply(ctx context.Context, run journal.RunID, by string) (journal.Applied, error) {
 	a, err := e.Engine.Apply(ctx, run, by)
 	if errors.Is(err, agent.ErrNotApplicable) {
-		return a, api.Errorf(api.ErrInvalid, "start it with --mode copy or --mode worktree", "%v", err)
+		return a, api.Errorf(api.ErrInvalid, "only a run of --mode copy or --mode worktree has a copy", "%v", err)
 	}
 	return a, live(err)
 }

@@ -1,0 +1,2 @@
+def total(rows):
+    return sum(r["n"] for r in rows)

@@ -1,0 +1,5 @@
+// Package dep greets.
+package dep
+
+// Hello greets.
+func Hello() string { return "hello" }
