@@ -65,7 +65,7 @@ func (e *engine) Start(ctx context.Context, r api.StartRequest, key string) (jou
 	}
 	return e.Engine.Start(ctx, agent.Request{
 		Goal: goal, Workspace: ws, Model: r.Model, Yes: r.Yes, Attended: r.Attended && !e.d.opts.ephemeral,
-		DenyAsks: (e.d.opts.ephemeral || goal.Unattended == goals.UnattendedDeny && !r.Attended) && !r.Yes, Net: net, Secrets: secrets, Parallel: r.Parallel, Lead: workspace.Lead(ws) + workspace.Named(ws, goal.Text), Memory: r.Memory, Mode: r.Mode, Apply: r.Apply, Browser: r.Browser,
+		DenyAsks: (e.d.opts.ephemeral || goal.Unattended == goals.UnattendedDeny && !r.Attended) && !r.Yes, Net: net, Secrets: secrets, Parallel: r.Parallel, Lead: workspace.Lead(ws) + workspace.Named(ws, goal.Text) + workspace.Guides(ws), Memory: r.Memory, Mode: r.Mode, Apply: r.Apply, Browser: r.Browser,
 	}, key)
 }
 
