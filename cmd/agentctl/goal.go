@@ -20,9 +20,9 @@ func (a *app) goalCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "goal",
 		Short: "Check, write and convert goal files",
-		Long:  "Check, write and convert goal files. None of these commands needs a daemon.",
+		Long:  "Check, write and convert goal files. None of these commands but test needs a daemon.",
 	}
-	c.AddCommand(a.goalCheckCmd(), a.goalFmtCmd(), a.goalNewCmd(), a.goalLockCmd(), a.goalSchemaCmd(), a.goalImportCmd())
+	c.AddCommand(a.goalCheckCmd(), a.goalTestCmd(), a.goalFmtCmd(), a.goalNewCmd(), a.goalLockCmd(), a.goalSchemaCmd(), a.goalImportCmd())
 	return c
 }
 

@@ -11,12 +11,6 @@ import (
 	"agentd/goals"
 )
 
-func (a *app) goalCmd() *cobra.Command {
-	c := &cobra.Command{Use: "goal", Short: "Try goal files", Args: cobra.NoArgs, RunE: needSubcommand}
-	c.AddCommand(a.goalTestCmd())
-	return c
-}
-
 func (a *app) goalTestCmd() *cobra.Command {
 	var dir string
 	var params []string

@@ -32,7 +32,11 @@ func (t *goalTester) TestGoal(ctx context.Context, r api.GoalTest) (api.GoalTest
 	if len(g.Require) == 0 {
 		return api.GoalTested{}, api.Errorf(api.ErrGoal, "give it accept.require", "the goal has no criteria to try")
 	}
-	trials, err := t.m.Try(ctx, sandbox.Policy{Workspace: ws, Require: t.d.require}, g)
+	env := map[string]string{}
+	for name, value := range g.Values {
+		env[goals.EnvParam(name)] = value
+	}
+	trials, err := t.m.Try(ctx, sandbox.Policy{Workspace: ws, Env: env, Require: t.d.require}, g)
 	if err != nil {
 		return api.GoalTested{}, err
 	}

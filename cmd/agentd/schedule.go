@@ -85,11 +85,12 @@ func (x *scheduled) AddSchedule(_ context.Context, a api.ScheduleAdd) (api.Sched
 		return api.Scheduled{}, api.Errorf(api.ErrWorkspace, "name another folder with -C", "%v", err)
 	}
 	g, err := goals.Parse(a.File.Name, []byte(a.File.Text))
-	if err == nil {
-		err = g.Supported()
-	}
+	filled := g
 	if err == nil && len(g.Params) > 0 {
-		_, err = g.Fill(a.Params)
+		filled, err = g.Fill(a.Params)
+	}
+	if err == nil {
+		err = filled.Supported()
 	}
 	if err != nil {
 		return api.Scheduled{}, api.Errorf(api.ErrGoal, "", "%v", err)
