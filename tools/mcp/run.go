@@ -20,10 +20,9 @@ import (
 // Options are what servers need of the daemon.
 type Options struct {
 	Box     Starter
-	Dir     string // pins/, cache/ and logins/ are made below it
+	Dir     string // pins/ and cache/ are made below it
 	Version string // of agentd
 	Egress  func(sandbox.Net) (*egress.Proxy, error)
-	Logins  *Logins // nil: no OAuth
 	Log     *slog.Logger
 
 	StartTimeout time.Duration // to start and say what it is; 0 is a minute

@@ -131,7 +131,7 @@ func (t *tool) Doubt(args.Args) string {
 		return ""
 	}
 	t.run.ask(tools.Join(t.server, t.told.Name), diff)
-	return fmt.Sprintf("the server %s now says something else of this tool than when it was first used (accept it for good with: agentctl mcp trust %s)\n%s", t.server, t.server, clip(diff, 3000))
+	return fmt.Sprintf("the server %s now says something else of this tool than when it was first used (to accept it for all runs, remove its file in mcp/pins of the data folder)\n%s", t.server, clip(diff, 3000))
 }
 
 // Run calls the tool.

@@ -1,4 +1,0 @@
-package mcp
-
-// Logins will hold OAuth tokens
-type Logins struct{}
