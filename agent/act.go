@@ -100,6 +100,9 @@ func (d *driver) act(ctx context.Context, id string, asked journal.ModelAsked, m
 	for _, m := range moves {
 		m.step = asked.Step
 		if m.finish != nil {
+			if why := d.unfinished(ctx, id, m); why != "" {
+				return d.step(ctx, id, append(pending, journal.ToolFinished{Call: m.call, Status: journal.ToolRejected, Exit: -1, Head: why, Rule: ruleMissing}))
+			}
 			if m.wrong, err = d.wrongResult(ctx, id, m.finish); err != nil {
 				return false, err
 			}

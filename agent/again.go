@@ -2,7 +2,10 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
+	"regexp"
 	"strings"
 
 	"agentd/journal"
@@ -59,6 +62,34 @@ func (d *driver) follow(ctx context.Context) bool {
 
 // small reports whether a model is one that starts afresh rather than mend.
 func small(info llm.Info) bool { return info.Local && info.Style == llm.StyleFenced }
+
+// gone are words of goals that name files which are not there in the end.
+var gone = regexp.MustCompile(`(?i)\b(delet|remov|renam|mov|without|instead)`)
+
+// unfinished tells a small model, once in an attempt, which file of the goal it has forgotten when it says that it is done.
+func (d *driver) unfinished(ctx context.Context, id string, m move) string {
+	if m.finish.Failed || !small(d.models[d.current()].Info()) {
+		return ""
+	}
+	var goal string
+	var told bool
+	if err := d.led.view(ctx, func(s *journal.State) {
+		goal = s.Start.Goal.Words()
+		for _, turn := range s.Tasks[id].Turns {
+			for _, c := range turn.Calls {
+				told = told || c.Finished != nil && c.Finished.Rule == ruleMissing
+			}
+		}
+	}); err != nil || told || gone.MatchString(goal) {
+		return ""
+	}
+	for _, p := range planner.NamedFiles(goal) {
+		if _, err := d.root.Lstat(p); errors.Is(err, fs.ErrNotExist) {
+			return fmt.Sprintf("Not done yet: the goal names %s, and there is no such file. Write it now.", p)
+		}
+	}
+	return ""
+}
 
 // beforeCall notices what somebody else changed since the last call.
 func (d *driver) beforeCall(ctx context.Context) {

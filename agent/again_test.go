@@ -109,3 +109,21 @@ func TestFormsOfAGoalAreItsChecks(t *testing.T) {
 		t.Errorf("got %+v, checks %v", s.Outcome, s.Proposed)
 	}
 }
+
+func TestSmallModelIsToldOfAFileThatItForgot(t *testing.T) {
+	var results []string
+	r := newRig(t, smallModel(func(n int, q *llm.Request) string {
+		results = append(results, q.Messages[len(q.Messages)-1].Text)
+		return []string{
+			"other: it is there\nend", "~~~\ngrep -x 42 answer.txt\n~~~",
+			fenced("finish", "done"), fenced("shell", "echo 42 > answer.txt"), fenced("finish", "done"),
+		}[n]
+	}))
+	s := r.ended(r.start(agent.Request{Goal: goal("write 42 into answer.txt")}))
+	if s.Outcome.Status != journal.StatusAccepted {
+		t.Fatalf("got %+v", s.Outcome)
+	}
+	if !strings.Contains(results[3], "the goal names answer.txt") {
+		t.Errorf("the model was told %q", results[3])
+	}
+}

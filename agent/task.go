@@ -218,6 +218,8 @@ func look(task *journal.Task) history {
 			case f.Rule == ruleMuddle:
 				h.muddles, h.muddle = h.muddles+1, f.Head
 				continue
+			case f.Rule == ruleMissing:
+				continue
 			case f.Rule == ruleLoop:
 				h.loops, h.loop = h.loops+1, c.Tool+" "+string(c.Args)
 				continue
@@ -250,6 +252,8 @@ func look(task *journal.Task) history {
 const (
 	ruleMuddle = "unusable reply"
 	ruleLoop   = "repeated call"
+
+	ruleMissing = "a file is missing"
 )
 
 // callKey identifies equal calls.

@@ -319,13 +319,23 @@ func (f *former) rest() {
 	}
 }
 
+// NamedFiles returns the relative paths of files that a goal names, in order.
+func NamedFiles(goal string) []string {
+	var out []string
+	for _, p := range fileWord.FindAllString(goal, 20) {
+		if p = clean(p); fs.ValidPath(p) && !slices.Contains(out, p) {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
 var fileWord = regexp.MustCompile(`[\w./-]*\w\.[A-Za-z]\w{0,7}\b`)
 
 // covers reports whether there is a check for every file that the goal names and that is not there yet.
 func (f *former) covers() bool {
-	for _, p := range fileWord.FindAllString(f.goal, 20) {
-		p = clean(p)
-		if _, err := fs.Stat(f.ws, p); err != nil && fs.ValidPath(p) && !slices.Contains(f.named, p) {
+	for _, p := range NamedFiles(f.goal) {
+		if _, err := fs.Stat(f.ws, p); err != nil && !slices.Contains(f.named, p) {
 			return false
 		}
 	}
