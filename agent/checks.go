@@ -73,6 +73,13 @@ func (d *driver) measureFinal(ctx context.Context) error {
 			failing = append(failing, c)
 		}
 	}
+	if len(failing) == 0 { // every probe ran well, but what they gave is not what is wanted
+		for _, cond := range sortedKeys(e.Require) {
+			if !e.Require[cond] {
+				failing = append(failing, journal.Check{Name: cond, Cmd: "condition: " + cond, Exit: 1, Output: e.Reasons[cond]})
+			}
+		}
+	}
 	if measured >= most {
 		return end(journal.StatusUnmet, "%s (measured %d times)", unmet(*e), measured)
 	}
@@ -317,6 +324,9 @@ func unmet(e journal.CheckFinished) string {
 	for _, name := range sortedKeys(e.Require) {
 		if !e.Require[name] {
 			out += "; " + name
+			if why := strings.TrimPrefix(e.Reasons[name], name+": "); why != "" {
+				out += " (" + why + ")"
+			}
 		}
 	}
 	return "not met" + out
