@@ -115,9 +115,7 @@ func askNames(ctx context.Context, c *api.Client, given []string) []cobra.Comple
 	}
 	for id, ask := range v.State.Asks {
 		if len(given) == 1 || given[1] == id {
-			for _, answer := range api.Answers(ask.Ask) {
-				out = append(out, answer)
-			}
+			out = append(out, api.Answers(ask.Ask)...)
 		}
 	}
 	return out

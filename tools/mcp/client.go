@@ -190,6 +190,7 @@ func (c *client) stop() {
 func (c *client) sdkClient() *sdk.Client {
 	caps := &sdk.ClientCapabilities{Elicitation: &sdk.ElicitationCapabilities{Form: &sdk.FormElicitationCapabilities{}, URL: &sdk.URLElicitationCapabilities{}}}
 	if c.s.Command != "" {
+		//lint:ignore SA1019 servers of files still learn their folder only so
 		caps.RootsV2 = &sdk.RootCapabilities{}
 	}
 	changed := func() { c.stale.Store(true) }
@@ -208,6 +209,7 @@ func (c *client) sdkClient() *sdk.Client {
 		},
 	})
 	if c.s.Command != "" {
+		//lint:ignore SA1019 as above
 		cl.AddRoots(&sdk.Root{URI: "file:///workspace", Name: "workspace"})
 	}
 	return cl

@@ -22,7 +22,6 @@ func or(s, other string) string                     { return words.Or(s, other) 
 func stripSGR(s string) string                      { return words.StripSGR(s) }
 func bytesOf(n int64) string                        { return words.Bytes(n) }
 func noteText(ev journal.Event) string              { return words.Note(ev) }
-func checkMark(c journal.Check) string              { return words.CheckMark(c) }
 func statusWord(s journal.Status, self bool) string { return words.Status(s, self) }
 func statusMark(s journal.Status) string            { return words.Mark(s) }
 func what(c journal.Call) string                    { return words.Call(c) }

@@ -2,7 +2,6 @@ package crashtest
 
 import (
 	"context"
-	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -190,5 +189,5 @@ func TestScheduledKills(t *testing.T) {
 	if n == 0 || kills < min(want, 50) {
 		t.Errorf("%d kills and %d minutes in 8 minutes: too few to show anything", kills, n)
 	}
-	t.Log(fmt.Sprintf("%d kills, %d minutes, %d runs", kills, n, len(runs)))
+	t.Logf("%d kills, %d minutes, %d runs", kills, n, len(runs))
 }
