@@ -161,7 +161,7 @@ func TestScheduledKills(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	slots := map[string]int{}
+	slots, retried := map[string]int{}, 0
 	for _, r := range runs {
 		s, _, err := fold(ctx, d.c, r.Run)
 		if err != nil {
@@ -171,8 +171,8 @@ func TestScheduledKills(t *testing.T) {
 		if s.Outcome == nil || s.Outcome.Status != journal.StatusAccepted {
 			t.Errorf("run %s of %s: %+v", r.Run, s.Start.Key, s.Outcome)
 		}
-		if s.Measured < 2 {
-			t.Errorf("run %s was measured %d times: it was not retried", r.Run, s.Measured)
+		if s.Measured > 1 { // not where a kill kept its first call from taking the log of the run before away
+			retried++
 		}
 	}
 	n := 0
@@ -186,8 +186,11 @@ func TestScheduledKills(t *testing.T) {
 	if len(slots) > 0 {
 		t.Errorf("runs of no minute: %v", slots)
 	}
+	if retried < len(runs)/2 {
+		t.Errorf("%d of %d runs were retried: too few to show anything", retried, len(runs))
+	}
 	if n == 0 || kills < min(want, 50) {
 		t.Errorf("%d kills and %d minutes in 8 minutes: too few to show anything", kills, n)
 	}
-	t.Logf("%d kills, %d minutes, %d runs", kills, n, len(runs))
+	t.Logf("%d kills, %d minutes, %d runs, %d of them retried", kills, n, len(runs), retried)
 }
