@@ -170,6 +170,7 @@ func TestBrowserOfARun(t *testing.T) {
 	}
 	r.restart()
 	s = r.ended(id)
+	r.restart() // waits for the driver, which closes its browser behind the run's end
 	ws := all()
 	if len(ws) != 2 || fmt.Sprint(ws[0].closed) != fmt.Sprint([]string{task, ""}) || fmt.Sprint(ws[1].closed) != fmt.Sprint([]string{task, ""}) {
 		t.Fatalf("%d browsers: closed %q, %q", len(ws), ws[0].closed, ws[len(ws)-1].closed)
