@@ -293,15 +293,22 @@ func (h *placeholders) make(dir string, root *os.Root, p protection) (func(), er
 	if h.held == nil {
 		h.held = map[string]int{}
 	}
-	if len(p.missing) > 0 {
-		if err := h.write(dir, p.missing); err != nil {
+	missing := slices.Clone(p.missing)
+	for _, m := range slices.Concat(p.readOnly, p.pinned) {
+		// What was there when p was made may have been another box's mount point, which has gone with that box since.
+		if _, err := root.Lstat(filepath.FromSlash(m)); errors.Is(err, fs.ErrNotExist) && !slices.Contains(missing, m) {
+			missing = append(missing, m)
+		}
+	}
+	if len(missing) > 0 {
+		if err := h.write(dir, missing); err != nil {
 			return nil, fmt.Errorf("note the mount points: %w", err)
 		}
 	}
 	var mine []string
 	for _, m := range slices.Concat(p.readOnly, p.pinned) {
 		key := filepath.Join(dir, filepath.FromSlash(m))
-		isMissing := slices.Contains(p.missing, m)
+		isMissing := slices.Contains(missing, m)
 		if isMissing {
 			if err := makePlaceholder(root, m); err != nil && !errors.Is(err, fs.ErrExist) {
 				return nil, badField("protect", "%s: %v", m, err)
