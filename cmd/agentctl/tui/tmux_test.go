@@ -231,6 +231,7 @@ func TestInTmux(t *testing.T) {
 	m.keys("u")
 	m.wait("Undo run")
 	m.keys("y")
+	m.keys("G") // it comes last
 	m.wait("undone by")
 	if _, err := os.Stat(filepath.Join(home, "ws", "build", "x")); err != nil {
 		t.Errorf("after undo: %v", err)
