@@ -3,11 +3,14 @@ package agent
 import (
 	_ "embed"
 	"fmt"
+	"path"
+	"slices"
 	"sort"
 	"strings"
 
 	"agentd/journal"
 	"agentd/llm"
+	"agentd/planner"
 	"agentd/tools"
 	"agentd/tools/args"
 )
@@ -195,10 +198,19 @@ func briefSmall(s *journal.State, task *journal.Task, r room) string {
 
 // opening is how the first script of every other attempt of a small model begins: attempts that all choose the same wrong way are worth one.
 func opening(s *journal.State, task *journal.Task) string {
-	if len(task.Turns) > 0 || len(s.Plans)%2 == 1 {
+	if len(task.Turns) > 0 || len(s.Plans)%2 == 1 || slices.ContainsFunc(planner.NamedFiles(s.Start.Goal.Words()), isCode) {
 		return ""
 	}
 	return "python3 - <<'END'\n"
+}
+
+// isCode reports whether a path names a program: a goal that names one wants it written or changed, not run in passing.
+func isCode(p string) bool {
+	switch path.Ext(p) {
+	case ".py", ".sh", ".js", ".ts", ".go", ".rb", ".rs", ".c", ".java":
+		return true
+	}
+	return false
 }
 
 // failing is the first criterion that the last final measurement found unmet, nil when there is none.
