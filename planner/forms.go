@@ -362,6 +362,9 @@ func (f *former) walk(pattern string, do func(p string) bool) bool {
 		if n++; n > maxFormFiles {
 			return fs.SkipAll
 		}
+		if strings.ContainsFunc(p, func(r rune) bool { return r < ' ' || r == '\\' }) {
+			return fs.ErrInvalid // such a name could end the list of sums and begin a script
+		}
 		name := p
 		if !strings.Contains(pattern, "/") {
 			name = path.Base(p)

@@ -84,3 +84,16 @@ func TestForms(t *testing.T) {
 		})
 	}
 }
+
+// A file's name is a stranger's text: none may end a check's list and go on as a script.
+func TestFormsRefuseNamesThatBreakOut(t *testing.T) {
+	for _, name := range []string{"a\nEND\nexit 0\n.txt", `a\n.txt`} {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("foo"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if probes := ParseForms("replace: foo -> bar in *.txt\nend", "replace foo by bar in all .txt files", os.DirFS(dir)); len(probes) > 0 {
+			t.Errorf("%q became part of %q", name, probes[0].Cmd)
+		}
+	}
+}
