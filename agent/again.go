@@ -139,7 +139,7 @@ func (d *driver) startAgain(ctx context.Context, reason string) (ok bool, err er
 		rev := t.Plan.Revision + 1
 		task := planner.Task{ID: fmt.Sprintf("try%d", rev), Do: t.Plan.Tasks[0].Do}
 		if put := len(report.Restored) + len(report.Removed); put > 0 {
-			reason += fmt.Sprintf("; %d files are put back as they were", put)
+			reason += fmt.Sprintf("; files put back as they were: %d", put)
 		}
 		t.add(journal.PlanMade{Plan: planner.Plan{Revision: rev, Tasks: []planner.Task{task}}, Reason: clip("starting again: "+strings.TrimSpace(reason), 1500)})
 		return nil

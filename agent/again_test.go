@@ -37,7 +37,7 @@ func TestSmallModelStartsAgainInTheWorkspaceAsItWas(t *testing.T) {
 	if s.Outcome.Status != journal.StatusAccepted || len(s.Plans) != 2 || s.Spent.Steps != 3 {
 		t.Fatalf("got %+v, %d plans, %d steps", s.Outcome, len(s.Plans), s.Spent.Steps)
 	}
-	if why := s.Plans[1].Reason; !strings.HasPrefix(why, "starting again: not met") || !strings.Contains(why, "2 files are put back") {
+	if why := s.Plans[1].Reason; !strings.HasPrefix(why, "starting again: not met") || !strings.Contains(why, "files put back as they were: 2") {
 		t.Errorf("the reason is %q", why)
 	}
 	if info, err := os.Stat(keep); err != nil || info.Mode().Perm() != 0o600 {

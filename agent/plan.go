@@ -186,7 +186,7 @@ func (d *driver) propose(ctx context.Context, in planner.Input, plan journal.Pla
 			}
 			text, *settle = reply.Text, []journal.Event{asked.settle}
 		}
-		p, err := planner.ParseCheck(text)
+		p, err := planner.ParseCheck(text, in.Goal, d.root.FS())
 		if err != nil {
 			*settle = append(*settle, journal.Noted{Topic: "plan", Text: "the model's check is unusable: " + clip(err.Error(), 300)})
 			checks = nil

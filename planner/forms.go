@@ -28,7 +28,7 @@ var formsPrompt string
 
 // formsGrammar is the GBNF of a reply.
 const formsGrammar = `root ::= line (line (line (line line?)?)?)? "end"
-line ::= ("tests: " rest | "set: " word " " key " = " rest | "replace: " word " -> " word " in " word | "move: " word " -> " word | "output: " rest " -> " word | "lines: " word " " [0-9]{1,6} | "other: " other) "\n"
+line ::= ("tests: " rest | "set: " word " " key " = " rest | "replace: " word " -> " word " in " word | "move: " word " -> " word | "output: " rest " -> " word | "lines: " word " " [0-9]{1,6} | "ranks: " word " " [0-9]{1,3} " " ("largest" | "smallest") " " word | "other: " other) "\n"
 word ::= [^ \n]{1,80}
 key ::= [^ =\n]{1,60}
 rest ::= [^\n]{1,100}
@@ -83,6 +83,8 @@ func ParseForms(reply, goal string, ws fs.FS) []goals.Probe {
 			f.output(rest)
 		case "lines":
 			f.lines(rest)
+		case "ranks":
+			f.ranks(rest)
 		}
 	}
 	f.settle()
@@ -213,7 +215,7 @@ func (f *former) settle() {
 		if err != nil {
 			continue
 		}
-		f.add(fmt.Sprintf("python3 - <<'END'\nimport json\nwant = json.loads(%s)\ngot = json.load(open(%s))\nassert got == want, 'it holds ' + json.dumps(got)[:300]\nEND", text, name), file)
+		f.add(fmt.Sprintf("# %s holds what was asked for and the rest as it was\npython3 - <<'END'\nimport json\nwant = json.loads(%s)\ngot = json.load(open(%s))\nassert got == want, 'it holds ' + json.dumps(got)[:300]\nEND", file, text, name), file)
 	}
 }
 
@@ -240,7 +242,7 @@ func (f *former) replace(text string) {
 		return len(sums) <= maxFormList
 	})
 	if whole && len(sums) > 0 {
-		f.add(strings.TrimPrefix(check(sums), " && "))
+		f.add(fmt.Sprintf("# %s is %s in %d files\n", m[1], m[2], len(sums)) + strings.TrimPrefix(check(sums), " && "))
 	}
 }
 
@@ -272,7 +274,7 @@ func (f *former) move(text string) {
 		return len(sums) <= maxFormList
 	})
 	if whole && len(gone) > 0 {
-		f.add(strings.Join(gone, " && ") + check(sums))
+		f.add(fmt.Sprintf("# %d files are in %s and nowhere else\n", len(sums), dir) + strings.Join(gone, " && ") + check(sums))
 	}
 }
 
@@ -295,7 +297,7 @@ func (f *former) output(text string) {
 func (f *former) lines(text string) {
 	file, n, ok := strings.Cut(text, " ")
 	count, err := strconv.Atoi(n)
-	if !ok || err != nil || count < 1 || !f.says(file, n) || !fs.ValidPath(clean(file)) {
+	if !ok || err != nil || count < 1 || !f.says(file) || !f.says(n) && !f.says(numeral(count)) || !fs.ValidPath(clean(file)) {
 		return
 	}
 	f.wide = true
@@ -315,7 +317,11 @@ func (f *former) rest() {
 		return len(sums) <= maxFormList
 	})
 	if whole && len(sums) > 0 {
-		f.probes[0].Cmd = strings.TrimPrefix(check(sums), " && ") + "\n[ $? = 0 ] || exit 1\n" + f.probes[0].Cmd
+		title, cmd, ok := strings.Cut(f.probes[0].Cmd, "\n")
+		if !ok || !strings.HasPrefix(title, "# ") {
+			title, cmd = "# all else is as it was", f.probes[0].Cmd
+		}
+		f.probes[0].Cmd = title + "\n" + strings.TrimPrefix(check(sums), " && ") + "\n[ $? = 0 ] || exit 1\n" + cmd
 	}
 }
 

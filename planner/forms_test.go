@@ -30,7 +30,12 @@ func TestForms(t *testing.T) {
 		{name: "replace", goal: "Call Shape Figure in all .js files", reply: "replace: Shape -> Figure in *.js\nend", done: `sed -i 's/\bShape\b/Figure/' a.js in/b.js`, spoilt: "sed -i s/Shape/Figure/g a.js in/b.js"},
 		{name: "move", goal: "Move all .csv files into the folder tables", reply: "move: *.csv -> tables\nend", done: "mkdir tables; mv x.csv in/y.csv tables", spoilt: "mkdir tables; cp x.csv in/y.csv tables"},
 		{name: "move and nothing else", goal: "Move all .csv files into the folder tables", reply: "move: *.csv -> tables\nend", done: "mkdir tables; mv x.csv in/y.csv tables; touch new", spoilt: "mkdir tables; mv x.csv in/* tables"},
+		{name: "lines, a number in words", goal: "Write five.sh that prints five lines and save its output in five.txt", reply: "output: bash five.sh -> five.txt\nlines: five.txt 5\nend", done: "echo 'seq 5' > five.sh; seq 5 > five.txt", spoilt: "echo 'seq 6' > five.sh; seq 6 > five.txt"},
 		{name: "output and lines", goal: "Write five.sh that prints 5 lines and save its output in five.txt", reply: "output: bash five.sh -> five.txt\nlines: five.txt 5\nend", done: "echo 'seq 5' > five.sh; seq 5 > five.txt", spoilt: "echo 'seq 5' > five.sh; seq 6 > five.txt"},
+		{name: "ranks", goal: "list the two largest files in top.md", reply: "ranks: top.md 2 largest *\nend", done: "printf '| test_calc.py | 120 |\n| ./conf.json | 70 |\n' > top.md", spoilt: "printf '| conf.json |\n| test_calc.py |\n' > top.md"},
+		{name: "ranks, too many", goal: "list the two largest files in top.md", reply: "ranks: top.md 2 largest *.md\nend", done: "echo test_calc.py conf.json > top.md", spoilt: "echo test_calc.py conf.json calc.py > top.md"},
+		{name: "ranks, a tie for the last place", goal: "list one smallest .csv file in top.md", reply: "ranks: top.md 1 smallest *.csv\nend", none: true},
+		{name: "ranks, another number", goal: "list the two largest files in top.md", reply: "ranks: top.md 3 largest *\nend", none: true},
 		{name: "a file that nothing covers", goal: "Call Shape Figure in all .js files and say where in notes.md", reply: "replace: Shape -> Figure in *.js\nend", none: true},
 		{name: "other", goal: "explain x.csv", reply: "other: it is explained\nend", none: true},
 	} {

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs $GOAL in $WORKSPACE, or in a fresh folder; called by `make run` after the build. The exit code is the run's (make itself
+# Runs $GOAL in $WORKSPACE, or in a fresh folder with a copy of this project's documents; called by `make run` after the build. The exit code is the run's (make itself
 # turns any failure into 2).
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -13,6 +13,7 @@ fi
 
 if [ -z "${WORKSPACE:-}" ]; then
 	WORKSPACE=$(mktemp -d "${TMPDIR:-/tmp}/agentd-XXXXXX")
-	echo "workspace: $WORKSPACE" >&2
+	cp -R README.md docs "$WORKSPACE" # something to work on
+	echo "workspace: $WORKSPACE (a copy of README.md and docs/; WORKSPACE=DIR for a folder of yours)" >&2
 fi
 exec "$bin/agentctl" run -C "$WORKSPACE" "$GOAL"
