@@ -108,6 +108,7 @@ func (d *driver) judgeWork(ctx context.Context) (e *journal.CheckFinished, self 
 	var rev int
 	if err := d.led.view(ctx, func(s *journal.State) {
 		probes, require, rev = criteria(s), s.Start.Goal.Require, s.Plan.Revision
+		d.judged = s.Spent.Steps
 		self = len(s.Start.Goal.Probes) == 0
 	}); err != nil || len(probes) == 0 {
 		return nil, false, err

@@ -69,8 +69,9 @@ type driver struct {
 	snapErr error         // set before snap is closed
 	marks   marker
 
-	fresh fresh         // used by the one task of a small model's run
-	probe time.Duration // the longest measurement between steps
+	judged int           // steps at the last measurement of the finished work
+	fresh  fresh         // used by the one task of a small model's run
+	probe  time.Duration // the longest measurement between steps
 
 	servers Servers // nil: none
 

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 
+	"agentd/journal"
+	"agentd/llm"
 	"agentd/tools"
 )
 
@@ -64,4 +66,17 @@ func FuzzSplitFenced(f *testing.F) {
 			t.Errorf("a name or inline part of several lines: %q %q", name, inline)
 		}
 	})
+}
+
+// A run that may reach hosts is told so in place of the sentence that says that it can't.
+func TestPromptSaysWhatTheNetworkReaches(t *testing.T) {
+	if strings.Count(fencedPrompt, noNetwork) != 1 {
+		t.Fatalf("the prompt for small models does not say %q once", noNetwork)
+	}
+	d := &driver{set: tools.Builtin(), small: tools.Builtin()}
+	s, task := &journal.State{Net: []string{"example.org:443"}}, &journal.Task{}
+	sys := d.render(s, task, llm.Info{Style: llm.StyleFenced}).Messages[0].Text
+	if strings.Contains(sys, noNetwork) || !strings.Contains(sys, "reaches only example.org:443") {
+		t.Errorf("the prompt says %q", sys)
+	}
 }

@@ -322,5 +322,7 @@ func (d *driver) worthMeasuring(ctx context.Context, err error) bool {
 		return false
 	}
 	var has bool
-	return d.led.view(ctx, func(s *journal.State) { has = len(s.Plans) > 0 && len(criteria(s)) > 0 && s.Outcome == nil }) == nil && has
+	return d.led.view(ctx, func(s *journal.State) {
+		has = len(s.Plans) > 0 && len(criteria(s)) > 0 && s.Outcome == nil && d.judged != s.Spent.Steps
+	}) == nil && has
 }

@@ -56,6 +56,9 @@ func (d *driver) render(s *journal.State, task *journal.Task, info llm.Info) *ll
 	system := systemPrompt
 	if info.Style == llm.StyleFenced {
 		system = fencedPrompt + fencedHelp(d.small)
+		if len(s.Net) > 0 {
+			system = strings.Replace(system, noNetwork, "The network reaches only "+strings.Join(s.Net, ", ")+".", 1)
+		}
 		if info.Grammar {
 			req.Grammar = fencedGrammar(d.small, opening(s, task))
 		}
@@ -86,6 +89,9 @@ func (d *driver) render(s *journal.State, task *journal.Task, info llm.Info) *ll
 	}
 	return req
 }
+
+// noNetwork is what the prompt for small models says of it.
+const noNetwork = "There is no network."
 
 // example are the short runs, as turns.
 func example() []llm.Message {
