@@ -98,6 +98,7 @@ func newNative(nursery *nursery) (launcher, error) {
 		}
 		n.uid, n.gid = id, id
 	}
+	nursery.user = !n.root
 	n.templates = &templates{native: n, kept: map[string]*template{}}
 	return n, nil
 }

@@ -27,6 +27,7 @@ type launched struct {
 	dir     string            // the workspace's path in the box
 	env     map[string]string // of the program
 	release func()            // removes what the launcher made for this box; may be nil
+	net     func(again bool)  // gives the box's network namespace back; may be nil
 	soft    bool              // the process is not the box's init itself: that has to be asked to end
 	tell    bool              // the init waits for its spec
 }
@@ -48,6 +49,7 @@ type cell struct {
 	group     *cgroup // nil where none can be had
 	ooms      int64   // kills of the group before this box
 	release   func()  // gives mount points in the workspace back
+	net       func(again bool)
 	once      sync.Once
 }
 
@@ -77,7 +79,7 @@ func (b *Box) build(ctx context.Context, pl *plan, key string) (*cell, error) {
 		release()
 		return nil, err
 	}
-	c := &cell{key: key, plan: pl, level: b.launcher.level(), init: l.init, dir: l.dir, env: l.env, soft: l.soft}
+	c := &cell{key: key, plan: pl, level: b.launcher.level(), init: l.init, dir: l.dir, env: l.env, soft: l.soft, net: l.net}
 	c.release = func() {
 		if l.release != nil {
 			l.release()
@@ -186,9 +188,13 @@ func (c *cell) end() {
 	})
 }
 
-// leave gives back what a box held that has ended by itself. Its init is still leaving: group waits for that.
-func (c *cell) leave(group *sync.WaitGroup) {
+// leave gives back what a box held that has ended by itself. Its init is still leaving: group waits for that. Quiet says
+// that nothing is left in its network namespace.
+func (c *cell) leave(group *sync.WaitGroup, quiet bool) {
 	c.once.Do(func() {
+		if c.net != nil {
+			c.net(quiet)
+		}
 		c.ctl.Close()
 		c.close()
 		group.Go(func() { c.init.wait(); c.init.close() })
@@ -196,6 +202,9 @@ func (c *cell) leave(group *sync.WaitGroup) {
 }
 
 func (c *cell) close() {
+	if c.net != nil {
+		c.net(false)
+	}
 	for _, f := range append([]*os.File{c.procFS, c.scratch}, c.listeners...) {
 		if f != nil {
 			f.Close()

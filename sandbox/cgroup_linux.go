@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -9,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+
+	"golang.org/x/sys/unix"
 )
 
 // cgroups keeps control groups for boxes, where this machine lets the daemon make them. A group is used again when its
@@ -28,6 +31,8 @@ type cgroup struct {
 	name          string
 	memory, procs int64 // the limits that are set: a box with the same ones needs no writing
 	ooms          int64 // kills for want of memory that were seen
+	join          []int // descriptors of cgroup.procs, kept open: each box writes and reads
+	events        int   // where kills are counted
 }
 
 // groupSeq keeps the groups of several Boxes in one process apart.
@@ -182,7 +187,14 @@ func (g *cgroups) get(l Limits) (*cgroup, error) {
 		c = &cgroup{owner: g, name: "box" + strconv.Itoa(g.made)}
 	}
 	g.mu.Unlock()
-	if err := c.limit(l); err != nil {
+	err := c.limit(l)
+	if err == nil && c.join == nil {
+		if err = c.open(); err != nil {
+			c.shut()
+		}
+	}
+	if err != nil {
+		g.put(c)
 		return nil, fmt.Errorf("limit the box by a control group: %w", err)
 	}
 	return c, nil
@@ -227,10 +239,38 @@ func (c *cgroup) limit(l Limits) error {
 	return nil
 }
 
+// open opens the files that each box needs. Not by os.OpenFile, which would tell the poller of them.
+func (c *cgroup) open() error {
+	for _, dir := range c.owner.dirs {
+		fd, err := unix.Open(filepath.Join(dir, c.name, "cgroup.procs"), unix.O_WRONLY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return err
+		}
+		c.join = append(c.join, fd)
+	}
+	file, controller := "memory.events", ""
+	if c.owner.version == 1 {
+		file, controller = "memory.oom_control", "memory"
+	}
+	var err error
+	c.events, err = unix.Open(filepath.Join(c.owner.dirs[controller], c.name, file), unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	return err
+}
+
+func (c *cgroup) shut() {
+	for _, fd := range append(c.join, c.events) {
+		if fd > 0 {
+			unix.Close(fd)
+		}
+	}
+	c.join, c.events = nil, 0
+}
+
 // add moves a process in. Its children follow.
 func (c *cgroup) add(pid int) error {
-	for _, dir := range c.owner.dirs {
-		if err := os.WriteFile(filepath.Join(dir, c.name, "cgroup.procs"), []byte(strconv.Itoa(pid)), 0); err != nil {
+	text := strconv.AppendInt(make([]byte, 0, 12), int64(pid), 10)
+	for _, fd := range c.join {
+		if _, err := unix.Pwrite(fd, text, 0); err != nil {
 			return fmt.Errorf("put the box into its control group: %w", err)
 		}
 	}
@@ -239,17 +279,14 @@ func (c *cgroup) add(pid int) error {
 
 // oom says how often the kernel ended a process of the group for want of memory.
 func (c *cgroup) oom() int64 {
-	file, controller := "memory.events", ""
-	if c.owner.version == 1 {
-		file, controller = "memory.oom_control", "memory"
-	}
-	b, err := os.ReadFile(filepath.Join(c.owner.dirs[controller], c.name, file))
+	var buf [512]byte
+	size, err := unix.Pread(c.events, buf[:], 0)
 	if err != nil {
 		return 0
 	}
-	for line := range strings.Lines(string(b)) {
-		if f := strings.Fields(line); len(f) == 2 && f[0] == "oom_kill" {
-			n, _ := strconv.ParseInt(f[1], 10, 64)
+	for line := range bytes.Lines(buf[:size]) {
+		if f := bytes.Fields(line); len(f) == 2 && string(f[0]) == "oom_kill" {
+			n, _ := strconv.ParseInt(string(f[1]), 10, 64)
 			return n
 		}
 	}
@@ -267,6 +304,9 @@ func (g *cgroups) put(c *cgroup) {
 func (g *cgroups) close() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	for _, c := range g.free {
+		c.shut()
+	}
 	for _, dir := range g.dirs {
 		for i := range g.made {
 			os.Remove(filepath.Join(dir, "box"+strconv.Itoa(i+1)))

@@ -21,6 +21,7 @@ type native struct {
 	root    bool // the daemon is root: ids are mapped by idmapped mounts
 	abi     int  // of Landlock
 	idmaps  idmaps
+	nets    nets
 
 	templates *templates // nil: every box builds its whole view
 }
@@ -131,6 +132,7 @@ func (n *native) level() Level { return LevelNamespaces }
 func (n *native) close() {
 	n.templates.close()
 	n.idmaps.close()
+	n.nets.close()
 	n.nursery.close()
 }
 
@@ -140,20 +142,43 @@ func (n *native) launch(pl *plan, steps uint32) (*launched, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer closeAll(mounts)
+	defer func() { closeAll(mounts) }()
 	spec.Steps |= steps
-	ip, err := n.nursery.start(n.birth(spec, unix.CLONE_NEWPID|unix.CLONE_NEWNET|unix.CLONE_NEWIPC|unix.CLONE_NEWUTS|unix.CLONE_NEWCGROUP), mounts...)
-	if err != nil {
+	l := &launched{spec: spec, dir: boxWS, env: pl.env}
+	birth := n.birth(spec, unix.CLONE_NEWPID|unix.CLONE_NEWIPC|unix.CLONE_NEWUTS|unix.CLONE_NEWCGROUP)
+	if pl.net.proxied {
+		birth.Flags |= unix.CLONE_NEWNET
+	} else {
+		f, put, err := n.nets.get(n.nursery, pl.ws)
+		if err != nil {
+			return nil, err
+		}
+		spec.Steps |= boxinit.StepKeptNet
+		birth.EnterNet, birth.Spec = true, spec.Encode()
+		mounts = append([]*os.File{f}, mounts...)
+		l.net = put
+		defer func() {
+			if l.init == nil {
+				put(false)
+			}
+		}()
+		defer func() { mounts = mounts[1:] }() // closed by put
+	}
+	if l.init, err = n.nursery.start(birth, mounts...); err != nil {
 		return nil, err
 	}
-	return &launched{init: ip, spec: spec, dir: boxWS, env: pl.env}, nil
+	return l, nil
 }
 
 // birth is an init in a user and a mount namespace of its own, and others that flags name.
 func (n *native) birth(spec *boxinit.Spec, flags uint64) boxinit.Birth {
+	uid, gid := n.uid, n.gid
+	if !n.root { // as the nursery's own user namespace calls them
+		uid, gid = boxUID, boxUID
+	}
 	return boxinit.Birth{
 		Flags: flags | unix.CLONE_NEWUSER | unix.CLONE_NEWNS,
-		UID:   boxUID, HostUID: uint64(n.uid), GID: boxUID, HostGID: uint64(n.gid),
+		UID:   boxUID, HostUID: uint64(uid), GID: boxUID, HostGID: uint64(gid),
 		SetGroups: n.root, Become: n.root, Spec: spec.Encode(),
 	}
 }

@@ -17,6 +17,7 @@ import (
 // tables are large.
 type nursery struct {
 	program string
+	user    bool // it lives in a user namespace of its own, for the rights to make network namespaces that boxes share
 
 	mu     sync.Mutex // guards the fields below; held while an init is started, a millisecond or two
 	proc   *os.Process
@@ -115,7 +116,40 @@ type birthError string
 
 func (e birthError) Error() string { return string(e) }
 
-func (n *nursery) request(birth []byte, ip *initProc, fds []int) error {
+// network makes a network namespace.
+func (n *nursery) network() (*os.File, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for try := 0; ; try++ {
+		f, err := n.requestNet()
+		var refused birthError
+		if err == nil || try > 0 || errors.As(err, &refused) || n.closed {
+			return f, err
+		}
+		n.end()
+	}
+}
+
+func (n *nursery) requestNet() (*os.File, error) {
+	if err := n.ready(); err != nil {
+		return nil, err
+	}
+	if err := n.ctl.send(boxinit.FrameNet, nil); err != nil {
+		return nil, err
+	}
+	kind, body, files, err := n.ctl.receive()
+	if err != nil {
+		return nil, err
+	}
+	if kind != boxinit.FrameNet || len(files) != 1 {
+		closeAll(files)
+		return nil, birthError(body)
+	}
+	return files[0], nil
+}
+
+// ready starts the nursery unless it runs.
+func (n *nursery) ready() error {
 	if n.closed {
 		return ErrClosed
 	}
@@ -124,7 +158,13 @@ func (n *nursery) request(birth []byte, ip *initProc, fds []int) error {
 			return err
 		}
 	}
-	n.ctl.SetDeadline(time.Now().Add(setupTimeout))
+	return n.ctl.SetDeadline(time.Now().Add(setupTimeout))
+}
+
+func (n *nursery) request(birth []byte, ip *initProc, fds []int) error {
+	if err := n.ready(); err != nil {
+		return err
+	}
 	if err := n.ctl.send(boxinit.FrameBirth, birth, fds...); err != nil {
 		return err
 	}
@@ -172,7 +212,7 @@ func (n *nursery) open() error {
 	defer theirs.Close()
 	proc, err := os.StartProcess(n.program, []string{"agentd-box"}, &os.ProcAttr{
 		Dir: "/", Env: boxinit.Environ(boxinit.RoleNursery), Files: []*os.File{null, null, ip.log, theirs},
-		Sys: &syscall.SysProcAttr{Setsid: true},
+		Sys: n.attributes(),
 	})
 	if err != nil {
 		unix.Close(ip.ctl)
@@ -187,6 +227,18 @@ func (n *nursery) open() error {
 	}
 	n.proc, n.log = proc, ip.log
 	return nil
+}
+
+// attributes are those of the nursery's process.
+func (n *nursery) attributes() *syscall.SysProcAttr {
+	a := &syscall.SysProcAttr{Setsid: true}
+	if n.user {
+		a.Cloneflags = syscall.CLONE_NEWUSER | syscall.CLONE_NEWNET // from which it goes to a box's network, and back
+		a.UidMappings = []syscall.SysProcIDMap{{ContainerID: boxUID, HostID: os.Getuid(), Size: 1}}
+		a.GidMappings = []syscall.SysProcIDMap{{ContainerID: boxUID, HostID: os.Getgid(), Size: 1}}
+		a.AmbientCaps = []uintptr{unix.CAP_SYS_ADMIN, unix.CAP_NET_ADMIN} // the user isn't 0 in there: an exec would lose them
+	}
+	return a
 }
 
 func (n *nursery) end() {

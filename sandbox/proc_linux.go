@@ -309,7 +309,10 @@ func (p *Proc) wait(cancel func()) {
 	if exit == nil {
 		p.cell.end()
 	} else {
-		p.cell.leave(&p.box.group)
+		p.mu.Lock()
+		quiet := exit.Quiet == 1 && p.nextID == 0 // nobody dialled into it
+		p.mu.Unlock()
+		p.cell.leave(&p.box.group, quiet)
 	}
 }
 

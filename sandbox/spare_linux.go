@@ -77,6 +77,9 @@ func (b *Box) Discard(workspace string) {
 		}
 	}
 	b.holders.settle(workspace)
+	if n, ok := b.launcher.(*native); ok {
+		n.nets.drop(workspace)
+	}
 }
 
 func (s *spare) drop() {

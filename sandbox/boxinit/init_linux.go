@@ -128,8 +128,10 @@ func (b *builder) build() failure {
 		}
 	}
 	if s.Steps&(StepNamespaces|StepTemplate) == StepNamespaces {
-		if errno := loopback(); errno != 0 {
-			return failed(stageLoopback, errno)
+		if s.Steps&StepKeptNet == 0 {
+			if errno := loopback(); errno != 0 {
+				return failed(stageLoopback, errno)
+			}
 		}
 		if _, _, errno := syscall.RawSyscall(syscall.SYS_SETHOSTNAME, zpath(0, s.Hostname), uintptr(len(s.Hostname)), 0); errno != 0 {
 			return failed(stageHostname, errno)

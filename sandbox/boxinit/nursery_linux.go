@@ -15,6 +15,7 @@ type Birth struct {
 	UID, HostUID, GID, HostGID uint64
 	SetGroups                  bool     // the group mapping may be written with setgroups allowed: the daemon is root
 	Become                     bool     // take UID and GID over, and drop supplementary groups
+	EnterNet                   bool     // the descriptor before the mounts is a network namespace to live in
 	Spec                       []byte   // what the init builds; empty: it only holds its namespaces open
 	Argv                       []string // the program that makes the namespaces itself and starts this one, which is told the spec then
 }
@@ -22,7 +23,7 @@ type Birth struct {
 // Encode returns the wire form of b.
 func (b *Birth) Encode() []byte {
 	e := make(encoder, 0, 512+len(b.Spec))
-	for _, n := range []uint64{b.Flags, b.UID, b.HostUID, b.GID, b.HostGID, bit(b.SetGroups), bit(b.Become)} {
+	for _, n := range []uint64{b.Flags, b.UID, b.HostUID, b.GID, b.HostGID, bit(b.SetGroups), bit(b.Become), bit(b.EnterNet)} {
 		e.num(n)
 	}
 	e.str(string(b.Spec))
@@ -34,7 +35,7 @@ func (b *Birth) Encode() []byte {
 func DecodeBirth(p []byte) (*Birth, error) {
 	d := decoder{b: p}
 	b := &Birth{Flags: d.num(), UID: d.num(), HostUID: d.num(), GID: d.num(), HostGID: d.num(),
-		SetGroups: d.num() == 1, Become: d.num() == 1}
+		SetGroups: d.num() == 1, Become: d.num() == 1, EnterNet: d.num() == 1}
 	if spec := d.str(); spec != "" {
 		b.Spec = []byte(spec)
 	}
@@ -58,6 +59,15 @@ func nurse() {
 	// It stays dumpable: an undumpable process can't write the id maps of its children.
 	for n := 0; ; n++ {
 		m, errno := receive()
+		if errno == 0 && m.kind == FrameNet {
+			m.close()
+			if errno = giveNet(); errno != 0 {
+				errno = send(FrameError, []byte("make a network namespace: "+errno.Error()))
+			}
+			if errno == 0 {
+				continue
+			}
+		}
 		if errno != 0 || m.kind != FrameBirth || m.nfds < 3 {
 			awaitAll()
 			return
@@ -141,14 +151,32 @@ func forkInit(b *Birth, m *message) (int, error) {
 			return 0, err
 		}
 	}
+	own := 3 // descriptors before the mounts
+	if b.EnterNet {
+		if own++; m.nfds < own || homeNet < 0 {
+			return 0, wordy{"enter the network namespace", syscall.EBADF}
+		}
+	}
 	var gate [2]int
 	if err := syscall.Pipe2(gate[:], syscall.O_CLOEXEC); err != nil {
 		return 0, wordy{"make pipe", err}
 	}
 	grow(1)
+	var errno syscall.Errno
+	if b.EnterNet {
+		errno = enterNet(m.fds[3])
+	}
+	if errno != 0 {
+		closeFD(gate[0])
+		closeFD(gate[1])
+		return 0, wordy{"enter the network namespace", errno}
+	}
 	pid, errno := fork(uintptr(b.Flags))
 	if pid == 0 && errno == 0 {
-		b.begin(spec, m, gate[0], gate[1])
+		b.begin(spec, m, own, gate[0], gate[1])
+	}
+	if b.EnterNet {
+		leaveNet()
 	}
 	closeFD(gate[0])
 	defer closeFD(gate[1])
@@ -168,18 +196,21 @@ func forkInit(b *Birth, m *message) (int, error) {
 }
 
 // begin is where the child of a fork starts. It doesn't return.
-func (b *Birth) begin(spec *Spec, m *message, gate, other int) {
+func (b *Birth) begin(spec *Spec, m *message, own, gate, other int) {
 	closeFD(other)
+	if homeNet >= 0 {
+		closeFD(homeNet)
+	}
 	box.take(spec, m)
 	for i, fd := range [4]int{m.fds[0], m.fds[0], m.fds[1], m.fds[2]} {
 		if _, _, errno := syscall.RawSyscall(syscall.SYS_DUP3, uintptr(fd), uintptr(i), closeOnExec(i)); errno != 0 {
 			exit(1)
 		}
 	}
-	for _, fd := range m.fds[:3] {
+	for _, fd := range m.fds[:own] {
 		closeFD(fd)
 	}
-	box.nmounts = copy(box.mounts[:], box.mounts[3:box.nmounts])
+	box.nmounts = copy(box.mounts[:], box.mounts[own:box.nmounts])
 	if _, _, errno := syscall.RawSyscall(syscall.SYS_SETSID, 0, 0, 0); errno != 0 {
 		fail(failed(stageSession, errno))
 	}

@@ -287,7 +287,11 @@ func (b *builder) report() {
 	var ru syscall.Rusage
 	const children = ^uintptr(0)
 	syscall.RawSyscall(syscall.SYS_GETRUSAGE, children, uintptr(unsafe.Pointer(&ru)), 0)
-	send(FrameExit, nums(uint64(b.status), micros(&ru.Utime), micros(&ru.Stime), uint64(ru.Maxrss)))
+	var quiet uint64
+	if b.spec.Steps&StepKeptNet != 0 && quietNet() {
+		quiet = 1
+	}
+	send(FrameExit, nums(uint64(b.status), micros(&ru.Utime), micros(&ru.Stime), uint64(ru.Maxrss), quiet))
 	exit(0)
 }
 

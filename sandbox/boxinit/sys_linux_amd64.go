@@ -1,6 +1,7 @@
 package boxinit
 
 const (
+	sysSetns      = 308
 	sysSeccomp    = 317
 	sysNewfstatat = 262
 )

@@ -1,6 +1,7 @@
 package boxinit
 
 const (
+	sysSetns      = 268
 	sysSeccomp    = 277
 	sysNewfstatat = 79
 )

@@ -71,6 +71,7 @@ const (
 	StepTemplate   = 1 << 5 // build a view for others to copy, and hand copies out
 	StepTree       = 1 << 6 // the first descriptor is a copy of a template: build on it
 	StepHandOut    = 1 << 7 // the view is there already: hand its /proc and scratch space out
+	StepKeptNet    = 1 << 8 // the network namespace is kept for a later box: loopback is up, and the end says whether it is as it was
 	StepFailAtEnd  = 1 << 4 // fail just before the payload would start: a test of what a failed set-up does
 )
 
@@ -108,6 +109,7 @@ const (
 	FrameMissing = 'M' // init to daemon: the program can't be started; the error number
 	FrameExit    = 'Z' // init to daemon: the payload ended and nothing else is left in the box
 	FrameBirth   = 'B' // nursery: start an init, with mount descriptors; its pid and pidfd
+	FrameNet     = 'N' // nursery: make a network namespace; its descriptor
 	FrameTree    = 'T' // both ways: a copy of the template
 	FrameConn    = 'C' // init to daemon: answer to a dial: its id and an error number, or a socket
 )
@@ -120,6 +122,7 @@ type Exit struct {
 	Status        uint32 // wait status
 	UserUS, SysUS uint64
 	MaxRSSKB      uint64
+	Quiet         uint64 // 1: no connection is left in the kernel's memory of the network namespace. Only told where that is kept
 }
 
 type encoder []byte
@@ -292,13 +295,14 @@ func (x *Exit) Encode() []byte {
 	e.num(x.UserUS)
 	e.num(x.SysUS)
 	e.num(x.MaxRSSKB)
+	e.num(x.Quiet)
 	return e
 }
 
 // DecodeExit reads what Encode wrote.
 func DecodeExit(b []byte) (*Exit, error) {
 	d := decoder{b: b}
-	x := &Exit{uint32(d.num()), d.num(), d.num(), d.num()}
+	x := &Exit{uint32(d.num()), d.num(), d.num(), d.num(), d.num()}
 	return x, d.end("exit")
 }
 
