@@ -59,7 +59,7 @@ func (d *driver) ask(ctx context.Context, q question) (*llm.Reply, *answered, er
 			}
 		}()
 		start := time.Now()
-		reply, err := llm.Collect(model.Stream(ctx, req), d.deltas.sink(asked))
+		reply, err := llm.Collect(model.Stream(ctx, req), d.deltas.sink(asked, d.hidden()))
 		ms := time.Since(start).Milliseconds()
 		<-ready
 		if err == nil {
@@ -102,6 +102,14 @@ func (d *driver) prepareBox() {
 	if p, ok := d.cfg.Box.(interface{ Prepare(sandbox.Policy) }); ok {
 		p.Prepare(d.boxPolicy())
 	}
+}
+
+// hidden are the values that the store masks.
+func (d *driver) hidden() []string {
+	if s, ok := d.cfg.Store.(interface{ Hidden() []string }); ok {
+		return s.Hidden()
+	}
+	return nil
 }
 
 // discardBoxes ends prepared boxes, whose mount points show in the workspace.

@@ -65,14 +65,27 @@ func (h *hub) close() {
 	h.subs = nil
 }
 
-// sink returns what a stream's deltas are handed to.
-func (h *hub) sink(asked journal.ModelAsked) func(llm.Delta) {
-	chars := 0
+// sink returns what a stream's deltas are handed to. Values that the journal would mask are masked here too, also where
+// one spans deltas; the end of a text that may be the beginning of one shows in the journaled reply alone.
+func (h *hub) sink(asked journal.ModelAsked, hidden []string) func(llm.Delta) {
+	chars, veil := 0, journal.NewVeil(hidden)
+	var last llm.Delta
+	send := func(text, tool string) {
+		h.send(Delta{Call: asked.Call, Task: asked.Task, Text: text, Tool: tool, Chars: chars})
+	}
 	return func(d llm.Delta) {
 		switch d.Kind {
 		case llm.DeltaText, llm.DeltaThink, llm.DeltaCall:
+			if d.Kind != last.Kind || d.Name != "" && d.Name != last.Name {
+				if rest := veil.Rest(); rest != "" {
+					send(rest, last.Name)
+				}
+				last = d
+			}
 			chars += len(d.Text)
-			h.send(Delta{Call: asked.Call, Task: asked.Task, Text: d.Text, Tool: d.Name, Chars: chars})
+			if text := veil.Next(d.Text); text != "" || d.Text == "" {
+				send(text, d.Name)
+			}
 		}
 	}
 }

@@ -79,7 +79,7 @@ func (a *app) setSecret(name string) error {
 		value = string(b)
 	}
 	value = strings.TrimRight(value, "\r\n")
-	if err := secretfile.CheckValue(value); err != nil {
+	if err := secretfile.CheckSecret(value); err != nil {
 		return invalid("give it on standard input", "%v", err)
 	}
 	return secretfile.Set(a.secretPath(), name, value)

@@ -24,6 +24,7 @@ type secrets struct {
 	path   string
 	getenv func(string) string
 	log    *slog.Logger
+	public []string // names of models: a value that is one of them can't be a secret
 
 	mu    sync.Mutex // guards the fields below
 	used  []string   // values of the environment that runs named
@@ -33,6 +34,22 @@ type secrets struct {
 
 func newSecrets(config string, log *slog.Logger) *secrets {
 	return &secrets{path: secretfile.Path(config), getenv: os.Getenv, log: log}
+}
+
+// modelNames are the names of models in a configuration, with and without their provider.
+func modelNames(c config) []string {
+	var names []string
+	for name := range strings.SplitSeq(c.Model+","+c.Local.Model, ",") {
+		name = strings.TrimSpace(name)
+		names = append(names, name)
+		if provider, rest, ok := strings.Cut(name, "/"); ok {
+			names = append(names, provider, rest)
+		}
+	}
+	for provider := range c.Providers {
+		names = append(names, provider)
+	}
+	return names
 }
 
 // value is a secret's value: the file's, else the environment's.
@@ -45,13 +62,16 @@ func (s *secrets) value(name string) (string, error) {
 		return "", err
 	}
 	if v, ok := all[name]; ok {
+		if err := secretfile.CheckSecret(v, s.public...); err != nil {
+			return "", fmt.Errorf("secret %s: %w", name, err)
+		}
 		return v, nil
 	}
 	v := s.getenv(name)
 	if v == "" {
 		return "", fmt.Errorf("there is no secret %s: neither in %s nor in the daemon's environment", name, s.path)
 	}
-	if err := secretfile.CheckValue(v); err != nil {
+	if err := secretfile.CheckSecret(v, s.public...); err != nil {
 		return "", fmt.Errorf("secret %s: %w", name, err)
 	}
 	s.mu.Lock()
@@ -92,7 +112,8 @@ func (s *secrets) values() []string {
 			out = append(out, pw)
 		}
 	}
-	out = slices.DeleteFunc(out, func(v string) bool { return len(v) < journal.MinMasked })
+	// Some servers want a key and take any word: what everybody may see isn't masked.
+	out = slices.DeleteFunc(out, func(v string) bool { return secretfile.CheckSecret(v, s.public...) != nil })
 	slices.SortFunc(out, func(a, b string) int { return cmp.Or(len(b)-len(a), strings.Compare(a, b)) })
 	s.known, s.read = append([]string{}, slices.Compact(out)...), changed
 	return s.known
@@ -127,6 +148,9 @@ type maskingStore struct {
 
 // Mask is an event as it will be stored.
 func (m maskingStore) Mask(e journal.Event) journal.Event { return journal.Mask(e, m.secrets.values()) }
+
+// Hidden are the values that are masked.
+func (m maskingStore) Hidden() []string { return m.secrets.values() }
 
 // Create masks the first event.
 func (m maskingStore) Create(ctx context.Context, run journal.RunID, key string, first journal.RunStarted) (journal.RunID, bool, error) {

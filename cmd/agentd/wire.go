@@ -167,6 +167,7 @@ func (d *daemon) configure() error {
 		return err
 	}
 	d.secrets = newSecrets(d.configPath, d.log)
+	d.secrets.public = modelNames(d.cfg)
 	d.require = sandbox.LevelLandlock
 	if r := d.cfg.Sandbox.Require; r != "" {
 		if d.require, err = sandbox.ParseLevel(r); err != nil {

@@ -46,6 +46,30 @@ func CheckValue(v string) error {
 	return nil
 }
 
+// minValue is the shortest value that can be kept secret: a shorter one, masked wherever it stands, would mask ordinary text.
+const minValue = 8
+
+// CheckSecret reports whether a value can be kept secret, without showing it: public are texts that everybody may see,
+// such as the names of models.
+func CheckSecret(v string, public ...string) error {
+	if err := CheckValue(v); err != nil {
+		return err
+	}
+	kinds := map[rune]bool{}
+	for _, r := range v {
+		kinds[r] = true
+	}
+	switch {
+	case len(v) < minValue:
+		return fmt.Errorf("the value has %d characters; one of fewer than %d can't be masked without masking ordinary text", len(v), minValue)
+	case len(kinds) < 4:
+		return errors.New("the value has fewer than 4 different characters: masking it would mask ordinary text")
+	case slices.Contains(public, v):
+		return errors.New("the value is a name that everybody may see, such as a model's: masking it would mask that")
+	}
+	return nil
+}
+
 // Read returns the secrets of a file; one that isn't there has none. A file that others can read is refused.
 func Read(path string) (map[string]string, error) {
 	fi, err := os.Stat(path)
@@ -89,7 +113,7 @@ func Read(path string) (map[string]string, error) {
 
 // Set keeps a secret. Remove forgets one.
 func Set(path, key, value string) error {
-	if err := errors.Join(CheckName(key), CheckValue(value)); err != nil {
+	if err := errors.Join(CheckName(key), CheckSecret(value)); err != nil {
 		return err
 	}
 	return change(path, func(m map[string]string) error { m[key] = value; return nil })

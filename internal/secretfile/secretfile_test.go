@@ -14,7 +14,7 @@ func TestFile(t *testing.T) {
 	if all, err := secretfile.Read(path); err != nil || len(all) != 0 {
 		t.Fatalf("no file: %v, %v", all, err)
 	}
-	for _, kv := range [][2]string{{"GH_TOKEN", "a=b c"}, {"api", "x"}, {"GH_TOKEN", "new"}} {
+	for _, kv := range [][2]string{{"GH_TOKEN", "a=b c d e"}, {"api", "x-y-z-00"}, {"GH_TOKEN", "new-value"}} {
 		if err := secretfile.Set(path, kv[0], kv[1]); err != nil {
 			t.Fatal(err)
 		}
@@ -29,10 +29,10 @@ func TestFile(t *testing.T) {
 	if err := secretfile.Remove(path, "api"); err == nil {
 		t.Error("removed one that isn't there")
 	}
-	if all, err := secretfile.Read(path); err != nil || len(all) != 1 || all["GH_TOKEN"] != "new" {
+	if all, err := secretfile.Read(path); err != nil || len(all) != 1 || all["GH_TOKEN"] != "new-value" {
 		t.Errorf("got %v, %v", all, err)
 	}
-	for key, value := range map[string]string{"": "x", "1a": "x", "a b": "x", "a": "", "b": "two\nlines", "c": "ü", "d": strings.Repeat("x", 17<<10)} {
+	for key, value := range map[string]string{"": "long-enough", "1a": "long-enough", "a b": "long-enough", "a": "", "e": "7-bytes", "f": "abababababab", "b": "two\nlines", "c": "ü", "d": strings.Repeat("x", 17<<10)} {
 		if err := secretfile.Set(path, key, value); err == nil {
 			t.Errorf("%q=%.20q was taken", key, value)
 		}
@@ -42,6 +42,15 @@ func TestFile(t *testing.T) {
 	}
 	if _, err := secretfile.Read(path); err == nil || !strings.Contains(err.Error(), "chmod 600") {
 		t.Errorf("a file that others can read: %v", err)
+	}
+}
+
+func TestPublicValue(t *testing.T) {
+	if err := secretfile.CheckSecret("some-model-7b", "other", "some-model-7b"); err == nil || strings.Contains(err.Error(), "some-model") {
+		t.Errorf("got %v", err)
+	}
+	if err := secretfile.CheckSecret("some-model-7b", "other"); err != nil {
+		t.Error(err)
 	}
 }
 
