@@ -30,8 +30,9 @@ func (s *Store) Add(ctx context.Context, items ...Item) ([]ID, error) {
 		got := make([]ID, len(part))
 		err := s.do(ctx, &op{apply: func(b *batch) error {
 			b.rows = slices.Grow(b.rows, len(part))
-			for i := range part {
-				it := part[i]
+			own := slices.Clone(part) // the caller's stay as they are, and this may run again
+			for i := range own {
+				it := &own[i]
 				it.Vector = nil
 				it.SupersededBy, it.Updated = 0, now
 				if it.Created.IsZero() {
@@ -43,7 +44,7 @@ func (s *Store) Add(ctx context.Context, items ...Item) ([]ID, error) {
 						return fmt.Errorf("add memory %d of %d: %w", from+i+1, len(items), err)
 					}
 				}
-				if err := b.insert(&it, v); err != nil {
+				if err := b.insert(it, v); err != nil {
 					return fmt.Errorf("add memory %d of %d: %w", from+i+1, len(items), err)
 				}
 				got[i] = it.ID

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 
 	bolt "go.etcd.io/bbolt"
 )
@@ -45,7 +46,12 @@ func (s *Store) Check() ([]error, error) {
 			switch {
 			case wholeValue(v):
 			case len(k) == 8 && string(name) == string(bucketTail):
-				report("the vector of memory %s", ID(binary.BigEndian.Uint64(k)))
+				first := ID(binary.BigEndian.Uint64(k))
+				if more := tailRunOf(v, n.gen.codec.Dim()) - 1; more > 0 {
+					report("the vectors of memory %s to %s", first, first+ID(more))
+				} else {
+					report("the vector of memory %s", first)
+				}
 			case len(k) == 8 && string(name) == string(bucketF32):
 				report("the vectors of segment %d, part %d", binary.BigEndian.Uint32(k), binary.BigEndian.Uint32(k[4:]))
 			case len(k) == 8:
@@ -79,7 +85,7 @@ func Repair(path, to string) (sv Salvage, err error) {
 	if err != nil {
 		return fail(err)
 	}
-	found := salvage{items: map[ID][]byte{}, vectors: map[ID][]byte{}}
+	found := salvage{items: map[ID][]byte{}, vectors: map[ID][]float32{}}
 	if err := found.walk(path); err != nil {
 		sv.Broken = true
 	}
@@ -98,7 +104,7 @@ func Repair(path, to string) (sv Salvage, err error) {
 // salvage collects whole records.
 type salvage struct {
 	items   map[ID][]byte
-	vectors map[ID][]byte // as in the tail
+	vectors map[ID][]float32
 	model   string
 	dim     int
 	next    ID
@@ -158,12 +164,7 @@ func (f *salvage) readVectors(tx *bolt.Tx) {
 		return
 	}
 	f.model, f.dim = g.model, g.codec.Dim()
-	_ = g.bucket(tx).Bucket(bucketTail).ForEach(func(k, v []byte) error {
-		if len(k) == 8 && len(v) == headBytes+4*f.dim && wholeValue(v) {
-			f.vectors[ID(binary.BigEndian.Uint64(k))] = append([]byte(nil), v...)
-		}
-		return nil
-	})
+	_ = eachInTail(g.bucket(tx).Bucket(bucketTail), f.dim, func(id ID, v []float32) { f.vectors[id] = slices.Clone(v) })
 	_ = tx.Bucket(bucketRows).ForEach(func(k, _ []byte) error {
 		s, err := readSegment(tx, binary.BigEndian.Uint32(k), g, nil, newArena(g.codec.BlockBytes()*segmentRows/32))
 		if err != nil || s.vec == nil || len(s.vec.view.Chunks)*1024 < s.rows {
@@ -174,7 +175,7 @@ func (f *salvage) readVectors(tx *bolt.Tx) {
 				continue
 			}
 			if v, err := s.vec.vector(r, f.dim); err == nil {
-				f.vectors[s.id(r)] = encodeVector(v)
+				f.vectors[s.id(r)] = slices.Clone(v)
 			}
 		}
 		return nil
@@ -238,7 +239,7 @@ func (f *salvage) write(to string, sv *Salvage) (err error) {
 			}
 			if w := f.vectors[id]; w != nil && g != nil {
 				sv.Vectors++
-				if err := g.bucket(tx).Bucket(bucketTail).Put(idKey(id), w); err != nil {
+				if err := putTail(g.bucket(tx).Bucket(bucketTail), []row{{&Item{ID: id}, w}}); err != nil {
 					return err
 				}
 			}

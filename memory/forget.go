@@ -37,10 +37,10 @@ func (s *Store) Forget(ctx context.Context, ids ...ID) (runs []string, err error
 
 // forget removes an item's record and unsealed vector. A sealed vector and the words stay until Compact.
 func (b *batch) forget(id ID) error {
-	b.live[id] = false
+	b.live[id], b.drop[id] = false, true
 	b.count.Items--
 	if b.gen != nil {
-		if err := b.gen.bucket(b.tx).Bucket(bucketTail).Delete(idKey(id)); err != nil {
+		if err := dropFromTail(b.gen.bucket(b.tx).Bucket(bucketTail), id, b.gen.codec.Dim()); err != nil {
 			return err
 		}
 	}
@@ -149,7 +149,7 @@ func (s *Store) rewriteSegment(seg *segment, rows []row) error {
 		if len(rows) == 0 {
 			return nil
 		}
-		return writeSegment(tx, seg.no, rows, s.state.gen, newBuffer)
+		return writeSegment(tx, seg.no, rows, s.state.gen)
 	})
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package memory
 
 import (
+	"cmp"
 	"encoding/binary"
 	"hash/crc32"
 	"math/bits"
@@ -49,14 +50,19 @@ func attributeKey(field, value string) string { return string(appendAttribute(ni
 // added, so a reader that ignores rows from its snapshot's end on sees its own state.
 type tailIndex struct {
 	mu    sync.RWMutex // guards the fields below
-	lists map[string]*[]post
+	keys  dictionary
+	lists [][]post // by the key's number
+	free  []post   // where lists begin
 	lens  []uint16
 
 	scan scanner // of the writer
 	key  []byte
 }
 
-func newTailIndex() *tailIndex { return &tailIndex{lists: map[string]*[]post{}} }
+func newTailIndex() *tailIndex { return &tailIndex{} }
+
+// firstPosts is how many rows a list has room for before it moves out of what it shares with others.
+const firstPosts = 2
 
 // add indexes the next row.
 func (x *tailIndex) add(it *Item) {
@@ -65,17 +71,21 @@ func (x *tailIndex) add(it *Item) {
 	row := uint32(len(x.lens))
 	n := 0
 	add := func(key []byte) {
-		l := x.lists[string(key)]
-		if l == nil {
-			l = new([]post)
-			x.lists[string(key)] = l
+		i, isNew := x.keys.number(key)
+		if isNew {
+			if len(x.free) < firstPosts {
+				x.free = make([]post, 512*firstPosts)
+			}
+			x.lists = append(x.lists, x.free[0:0:firstPosts])
+			x.free = x.free[firstPosts:]
 		}
-		if e := *l; len(e) > 0 && e[len(e)-1].row == row {
+		l := x.lists[i]
+		if last := len(l) - 1; last >= 0 && l[last].row == row {
 			// The last entry is beyond every snapshot, as the row is.
-			e[len(e)-1].n++
+			l[last].n++
 			return
 		}
-		*l = append(*l, post{row, 1})
+		x.lists[i] = append(l, post{row, 1})
 	}
 	x.scan.words(it.Text, func(w []byte) {
 		n++
@@ -92,8 +102,8 @@ func (x *tailIndex) add(it *Item) {
 func (x *tailIndex) list(key string) []post {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
-	if l := x.lists[key]; l != nil {
-		return *l
+	if i, ok := x.keys.find([]byte(key)); ok {
+		return x.lists[i]
 	}
 	return nil
 }
@@ -112,35 +122,38 @@ type index struct {
 	keys int
 }
 
-// encode writes the sealed form.
-func (x *tailIndex) encode() []byte {
-	keys := make([]string, 0, len(x.lists))
-	for k := range x.lists {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	b := make([]byte, 4, 64+2*len(x.lens)+24*len(keys))
-	b = binary.LittleEndian.AppendUint32(b, uint32(len(x.lens)))
-	b = binary.LittleEndian.AppendUint32(b, uint32(len(keys)))
-	for _, n := range x.lens {
+// encode writes the sealed form of the first rows.
+func (x *tailIndex) encode(rows int) []byte {
+	order := x.keys.sorted()
+	b := make([]byte, 4, 64+2*rows+24*len(order)+4*len(x.keys.bytes))
+	b = binary.LittleEndian.AppendUint32(b, uint32(rows))
+	b = append(b, 0, 0, 0, 0) // the number of keys
+	for _, n := range x.lens[:rows] {
 		b = binary.LittleEndian.AppendUint16(b, n)
 	}
 	offsets := len(b)
-	b = append(b, make([]byte, 4*len(keys))...)
-	for i, k := range keys {
-		binary.LittleEndian.PutUint32(b[offsets+4*i:], uint32(len(b)))
+	order = slices.DeleteFunc(order, func(i uint32) bool { return x.lists[i][0].row >= uint32(rows) })
+	binary.LittleEndian.PutUint32(b[8:], uint32(len(order)))
+	b = append(b, make([]byte, 4*len(order))...)
+	for at, i := range order {
+		binary.LittleEndian.PutUint32(b[offsets+4*at:], uint32(len(b)))
+		k := x.keys.key(i)
 		b = binary.AppendUvarint(b, uint64(len(k)))
 		b = append(b, k...)
-		l := *x.lists[k]
+		l := x.lists[i]
+		if int(l[len(l)-1].row) >= rows {
+			n, _ := slices.BinarySearchFunc(l, uint32(rows), func(p post, row uint32) int { return cmp.Compare(p.row, row) })
+			l = l[:n]
+		}
 		b = binary.AppendUvarint(b, uint64(len(l)))
 		last := uint32(0)
 		for _, p := range l {
-			more := uint64(0)
-			if p.n > 1 {
-				more = 1
-			}
-			b = binary.AppendUvarint(b, uint64(p.row-last)<<1|more)
-			if more == 1 {
+			if d := (p.row - last) << 1; p.n == 1 && d < 0x80 {
+				b = append(b, byte(d))
+			} else if p.n == 1 {
+				b = binary.AppendUvarint(b, uint64(d))
+			} else {
+				b = binary.AppendUvarint(b, uint64(d)|1)
 				b = binary.AppendUvarint(b, uint64(p.n))
 			}
 			last = p.row

@@ -13,9 +13,14 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // recordVersion is the first byte of a record after its checksum. Fields are only ever appended.
 const recordVersion = 1
 
+// recordSize is about the size of an item's record, and mostly more.
+func recordSize(it *Item) int {
+	return 96 + len(it.Text) + len(it.Namespace) + len(it.Source.File) + len(it.Source.URL)
+}
+
 // encodeItem writes everything of an item but its vector: checksum, version, fields.
 func encodeItem(b []byte, it *Item) []byte {
-	b = slices.Grow(b, 64+len(it.Text)+len(it.Namespace)+len(it.Source.File)+len(it.Source.URL))
+	b = slices.Grow(b, recordSize(it))
 	start := len(b)
 	b = append(b, 0, 0, 0, 0, recordVersion)
 	text := func(s string) {

@@ -120,21 +120,19 @@ func (s *Store) reembedStep(ctx context.Context) (done, of int, err error) {
 		return of, of, s.switchTo(g, rows)
 	}
 	list := make([][]float32, len(rows))
-	var all []float32
 	for i, r := range rows {
 		list[i] = r.vec
-		all = append(all, r.vec...)
 	}
 	err = s.state.db.db.Update(func(tx *bolt.Tx) error {
-		if !g.fixed && len(all) > 0 {
-			if g, err = g.withMean(vec.Mean(all, g.codec.Dim())); err != nil {
+		if mean := vec.Mean(vectorsOf(rows), g.codec.Dim()); !g.fixed && mean != nil {
+			if g, err = g.withMean(mean); err != nil {
 				return err
 			}
 			if err := g.put(tx); err != nil {
 				return err
 			}
 		}
-		return writeVectors(tx, todo.no, list, g, newBuffer)
+		return putSegment(tx, todo.no, g, makeVectors(list, g, newBuffer))
 	})
 	if err != nil {
 		return 0, 0, err
@@ -169,14 +167,8 @@ func (s *Store) switchTo(g *generation, tailRows []row) error {
 	old := s.state.gen
 	count.Generation = g.no
 	err := s.state.db.db.Update(func(tx *bolt.Tx) error {
-		b := g.bucket(tx).Bucket(bucketTail)
-		for _, r := range tailRows {
-			if r.vec == nil {
-				continue
-			}
-			if err := b.Put(idKey(r.item.ID), encodeVector(r.vec)); err != nil {
-				return err
-			}
+		if err := putTail(g.bucket(tx).Bucket(bucketTail), tailRows); err != nil {
+			return err
 		}
 		if old != nil {
 			if err := tx.DeleteBucket(old.name()); err != nil {

@@ -90,41 +90,67 @@ type row struct {
 	vec  []float32 // nil: none
 }
 
-// writeSegment seals rows (at most segmentRows, ids ascending) as segment no. The vectors' codes are made here.
-// buffer gives memory that is the transaction's until it has ended.
-func writeSegment(tx *bolt.Tx, no uint32, rows []row, g *generation, buffer func(int) []byte) error {
-	ids := make([]byte, 8*len(rows))
+// value is one that a segment is made of.
+type value struct {
+	bucket []byte // of the generation for vectors and their codes, else of the file
+	chunk  int
+	v      []byte
+}
+
+// putSegment writes the values of segment no.
+func putSegment(tx *bolt.Tx, no uint32, g *generation, values []value) error {
+	for _, v := range values {
+		var b *bolt.Bucket
+		if slices.ContainsFunc(topBuckets, func(n []byte) bool { return string(n) == string(v.bucket) }) {
+			b = tx.Bucket(v.bucket)
+		} else {
+			b = g.bucket(tx).Bucket(v.bucket)
+		}
+		b.FillPercent = 0.95
+		if err := b.Put(segKey(no, v.chunk), v.v); err != nil {
+			return fmt.Errorf("segment %d: %w", no, err)
+		}
+	}
+	return nil
+}
+
+// writeSegment seals rows (at most segmentRows, ids ascending) as segment no.
+func writeSegment(tx *bolt.Tx, no uint32, rows []row, g *generation) error {
+	return putSegment(tx, no, g, makeSegment(rows, g, newBuffer))
+}
+
+// makeSegment makes the values of a segment, and the vectors' codes. buffer gives memory that is the transaction's until it
+// has ended.
+func makeSegment(rows []row, g *generation, buffer func(int) []byte) []value {
+	ids := make([]ID, len(rows))
 	live := newBitmap(len(rows))
 	x := newTailIndex()
 	for i, r := range rows {
-		binary.LittleEndian.PutUint64(ids[8*i:], uint64(r.item.ID))
+		ids[i] = r.item.ID
 		if r.item.recalled() {
 			live.set(i)
 		}
 		x.add(r.item)
 	}
-	key := segKey(no, 0)
-	head := make([]byte, headBytes, headBytes+len(ids))
-	ids = append(head, ids...)
-	putHead(ids, len(rows), 0)
-	for _, put := range []struct {
-		bucket []byte
-		value  []byte
-	}{{bucketRows, ids}, {bucketLive, encodeBitmap(live, len(rows))}, {bucketIndex, x.encode()}} {
-		b := tx.Bucket(put.bucket)
-		b.FillPercent = 0.95
-		if err := b.Put(key, put.value); err != nil {
-			return fmt.Errorf("segment %d: %w", no, err)
-		}
-	}
+	values := makeRows(ids, live, x)
 	if g == nil {
-		return nil
+		return values
 	}
 	list := make([][]float32, len(rows))
 	for i, r := range rows {
 		list[i] = r.vec
 	}
-	return writeVectors(tx, no, list, g, buffer)
+	return append(values, makeVectors(list, g, buffer)...)
+}
+
+// makeRows makes the values of a segment but for its vectors.
+func makeRows(ids []ID, live bitmap, x *tailIndex) []value {
+	b := make([]byte, headBytes+8*len(ids))
+	for i, id := range ids {
+		binary.LittleEndian.PutUint64(b[headBytes+8*i:], uint64(id))
+	}
+	putHead(b, len(ids), 0)
+	return []value{{bucketRows, 0, b}, {bucketLive, 0, encodeBitmap(live, len(ids))}, {bucketIndex, 0, x.encode(len(ids))}}
 }
 
 func encodeBitmap(m bitmap, rows int) []byte {
@@ -147,22 +173,41 @@ func decodeBitmap(b []byte, rows int) (bitmap, bool) {
 	return m, true
 }
 
-// writeVectors writes the vectors and codes of a segment's rows under a generation. Rows without a vector get zeros.
-func writeVectors(tx *bolt.Tx, no uint32, rows [][]float32, g *generation, buffer func(int) []byte) error {
-	dim := g.codec.Dim()
-	put := func(bucket []byte, chunk int, v []byte) error {
-		b := g.bucket(tx).Bucket(bucket)
-		b.FillPercent = 0.95
-		if err := b.Put(segKey(no, chunk), v); err != nil {
-			return fmt.Errorf("vectors of segment %d: %w", no, err)
+// makeVectors makes the values of the vectors and codes of a segment's rows under a generation. Rows without a vector get zeros.
+func makeVectors(rows [][]float32, g *generation, buffer func(int) []byte) []value {
+	have := newBitmap(len(rows))
+	for i, v := range rows {
+		if v != nil {
+			have.set(i)
 		}
-		return nil
 	}
-	have, all := newBitmap(len(rows)), true
-	block := g.codec.BlockBytes()
-	bits := buffer(headBytes + (len(rows)+31)/32*block)
-	for from := 0; from < len(rows); from += vec.ChunkRows {
-		n := min(vec.ChunkRows, len(rows)-from)
+	dim := g.codec.Dim()
+	return makeCodes(have, len(rows), nil, g, buffer, func(from, n int, ch vec.Chunk) {
+		for i := range n {
+			v := rows[from+i]
+			if v == nil {
+				clear(ch.F32[i*dim : (i+1)*dim])
+				clear(ch.I8[i*dim : (i+1)*dim])
+				ch.Scale[i], ch.Err[i] = 0, 0
+				continue
+			}
+			copy(ch.F32[i*dim:(i+1)*dim], v)
+			g.codec.EncodeInt8(&ch, i)
+		}
+	})
+}
+
+// makeCodes makes the values of vectors and codes. fill writes the vectors and int8 codes of n rows from one on; blocks are the
+// 1-bit codes of the first rows, those that are made already.
+func makeCodes(have bitmap, rows int, blocks []byte, g *generation, buffer func(int) []byte, fill func(from, n int, ch vec.Chunk)) []value {
+	var values []value
+	dim, block := g.codec.Dim(), g.codec.BlockBytes()
+	bits := buffer(headBytes + (rows+31)/32*block)
+	clear(bits[:headBytes])
+	copy(bits[headBytes:], blocks)
+	done := len(blocks) / block * 32
+	for from := 0; from < rows; from += vec.ChunkRows {
+		n := min(vec.ChunkRows, rows-from)
 		// One buffer for each value, so that the codes are made in place.
 		f := buffer(headBytes + 4*n + 4*n*dim)
 		c := buffer(headBytes + 8*n + n*dim)
@@ -172,43 +217,31 @@ func writeVectors(tx *bolt.Tx, no uint32, rows [][]float32, g *generation, buffe
 			F32: vec.FloatsOf(f[headBytes+4*n:]), I8: vec.Int8sOf(c[headBytes+8*n:]),
 			Scale: vec.FloatsOf(c[headBytes : headBytes+4*n]), Err: vec.FloatsOf(c[headBytes+4*n : headBytes+8*n]),
 		}
-		for i := range n {
-			v := rows[from+i]
-			if v == nil {
-				all = false
-				clear(ch.F32[i*dim : (i+1)*dim])
-				clear(ch.I8[i*dim : (i+1)*dim])
-				ch.Scale[i], ch.Err[i] = 0, 0
-				binary.LittleEndian.PutUint32(f[headBytes+4*i:], 0)
-				continue
-			}
-			have.set(from + i)
-			copy(ch.F32[i*dim:(i+1)*dim], v)
-			g.codec.EncodeInt8(&ch, i)
-			sum := crc32.Checksum(f[headBytes+4*n+4*i*dim:headBytes+4*n+4*(i+1)*dim], castagnoli)
-			binary.LittleEndian.PutUint32(f[headBytes+4*i:], sum)
-		}
+		// By 32 rows, which stay in the cache until all is made of them.
 		for b := 0; b < n; b += 32 {
-			at := headBytes + (from+b)/32*block
-			g.codec.EncodeBits(bits[at:at+block], ch.F32[b*dim:min(b+32, n)*dim])
+			m := min(32, n-b)
+			fill(from+b, m, vec.Chunk{F32: ch.F32[b*dim:], I8: ch.I8[b*dim:], Scale: ch.Scale[b:], Err: ch.Err[b:]})
+			for i := b; i < b+m; i++ {
+				var sum uint32
+				if have.has(from + i) {
+					sum = crc32.Checksum(f[headBytes+4*n+4*i*dim:headBytes+4*n+4*(i+1)*dim], castagnoli)
+				}
+				binary.LittleEndian.PutUint32(f[headBytes+4*i:], sum)
+			}
+			if from+b >= done {
+				at := headBytes + (from+b)/32*block
+				g.codec.EncodeBits(bits[at:at+block], ch.F32[b*dim:(b+m)*dim])
+			}
 		}
 		putHead(f, n, dim)
 		putHead(c, n, dim)
-		if err := put(bucketF32, from/vec.ChunkRows, f); err != nil {
-			return err
-		}
-		if err := put(bucketI8, from/vec.ChunkRows, c); err != nil {
-			return err
-		}
+		values = append(values, value{bucketF32, from / vec.ChunkRows, f}, value{bucketI8, from / vec.ChunkRows, c})
 	}
-	clear(bits[:headBytes])
-	putHead(bits, len(rows), dim)
-	if !all {
-		if err := put(bucketHave, 0, encodeBitmap(have, len(rows))); err != nil {
-			return err
-		}
+	putHead(bits, rows, dim)
+	if have.count() < rows {
+		values = append(values, value{bucketHave, 0, encodeBitmap(have, rows)})
 	}
-	return put(bucketBits, 0, bits)
+	return append(values, value{bucketBits, 0, bits})
 }
 
 // readSegment views segment no of a transaction. old, if not nil, is the same segment in an earlier snapshot, whose copy of

@@ -1,7 +1,6 @@
 package memory
 
 import (
-	"bytes"
 	"context"
 	"encoding/binary"
 	"encoding/json"
@@ -15,8 +14,6 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
-
-	"agentd/memory/vec"
 )
 
 // Embedder turns texts into vectors of one fixed dimension.
@@ -315,47 +312,7 @@ func (st *state) readTail(tx *bolt.Tx) error {
 	return nil
 }
 
-// tailRows reads the unsealed items with ids below end, and their vectors. A record that is damaged is passed over: Get and Check name it.
-func (st *state) tailRows(tx *bolt.Tx, end ID) ([]row, error) {
-	var rows []row
-	last := idKey(end)
-	c := tx.Bucket(bucketItems).Cursor()
-	for k, v := c.Seek(idKey(st.sealed() + 1)); k != nil && bytes.Compare(k, last) < 0; k, v = c.Next() {
-		it, err := decodeItem(v, ID(binary.BigEndian.Uint64(k)))
-		if err != nil {
-			continue
-		}
-		r := row{item: it}
-		if st.gen != nil {
-			if r.vec, err = decodeVector(st.gen.bucket(tx).Bucket(bucketTail).Get(k), st.gen.codec.Dim()); err != nil {
-				r.vec = nil
-			}
-		}
-		rows = append(rows, r)
-	}
-	return rows, nil
-}
-
 func idKey(id ID) []byte { return binary.BigEndian.AppendUint64(nil, uint64(id)) }
-
-// encodeVector is the value of an unsealed vector.
-func encodeVector(v []float32) []byte {
-	b := make([]byte, headBytes+4*len(v))
-	copy(b[headBytes:], vec.BytesOf(v))
-	putHead(b, 1, len(v))
-	return b
-}
-
-// decodeVector reads it; nil is no vector.
-func decodeVector(b []byte, dim int) ([]float32, error) {
-	if b == nil {
-		return nil, nil
-	}
-	if len(b) != headBytes+4*dim || !wholeValue(b) {
-		return nil, errRecord
-	}
-	return append([]float32(nil), vec.FloatsOf(b[headBytes:])...), nil
-}
 
 // Close waits for writes under way, and for readers, and closes the file.
 func (s *Store) Close() error {

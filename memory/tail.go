@@ -15,6 +15,7 @@ type tail struct {
 	have  bitmap // rows that have a vector
 	index *tailIndex
 	words int
+	torn  bool // a row was forgotten: a segment is to be made without it
 
 	chunks []vec.Chunk // full size; rows beyond len(ids) are free
 	bits   []byte
@@ -72,6 +73,34 @@ func (t *tail) store(i int, v []float32) {
 		t.bits = append(t.bits, block...)
 		t.factor = max(t.factor, c.MaxFactor(block))
 	}
+}
+
+// seal makes the values of a segment of the first rows from what is in memory. g has the codec of the tail's generation, and its
+// mean.
+func (t *tail) seal(rows int, g *generation, buffer func(int) []byte) []value {
+	live := slices.Clone(t.live[:(rows+31)/32])
+	values := makeRows(t.ids[:rows], live, t.index)
+	if g == nil {
+		return values
+	}
+	dim := g.codec.Dim()
+	blocks := t.bits[:min(len(t.bits), rows/32*g.codec.BlockBytes())]
+	return append(values, makeCodes(t.have[:(rows+31)/32], rows, blocks, g, buffer, func(from, n int, ch vec.Chunk) {
+		c, at := &t.chunks[from/vec.ChunkRows], from%vec.ChunkRows
+		copy(ch.F32[:n*dim], c.F32[at*dim:])
+		copy(ch.I8[:n*dim], c.I8[at*dim:])
+		copy(ch.Scale[:n], c.Scale[at:])
+		copy(ch.Err[:n], c.Err[at:])
+	})...)
+}
+
+// vector is a row's vector; nil if it has none.
+func (t *tail) vector(row int) []float32 {
+	if t.gen == nil || !t.have.has(row) {
+		return nil
+	}
+	dim := t.gen.codec.Dim()
+	return t.chunks[row/vec.ChunkRows].F32[row%vec.ChunkRows*dim:][:dim:dim]
 }
 
 // tailView is a tail at one moment.

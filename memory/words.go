@@ -14,12 +14,20 @@ type scanner struct {
 	runes []rune
 	word  []byte
 	whole []byte
+	cuts  []int // in whole: where parts of an identifier end
 }
 
 // words calls yield for each word of a text as the index knows it: runs of letters, marks and digits in lower case; the
 // parts of identifiers beside the whole (readFile: readfile, read, file; snake_case and sha256 likewise); and each pair of
 // neighbours in scripts that write without spaces, with each single character. yield must not keep the bytes.
 func (s *scanner) words(text string, yield func([]byte)) {
+	if !s.ascii(text, yield) {
+		s.unicode(text, yield)
+	}
+}
+
+// unicode does the work of words on any text.
+func (s *scanner) unicode(text string, yield func([]byte)) {
 	r := s.runes[:0]
 	for _, c := range text {
 		r = append(r, c)
@@ -48,6 +56,102 @@ func (s *scanner) words(text string, yield func([]byte)) {
 			i++
 		}
 	}
+}
+
+// The classes of ASCII characters.
+const (
+	asciiOther = iota
+	asciiLower
+	asciiUpper
+	asciiDigit
+	asciiJoint
+)
+
+var asciiClass = func() (t [256]uint8) {
+	for c := range 128 {
+		switch {
+		case c >= 'a' && c <= 'z':
+			t[c] = asciiLower
+		case c >= 'A' && c <= 'Z':
+			t[c] = asciiUpper
+		case c >= '0' && c <= '9':
+			t[c] = asciiDigit
+		case c == '_':
+			t[c] = asciiJoint
+		}
+	}
+	return t
+}()
+
+// ascii does the work of words on texts of ASCII alone, many times faster. It says whether the text was one, before it
+// yields anything.
+func (s *scanner) ascii(text string, yield func([]byte)) bool {
+	for i := 0; i < len(text); i++ {
+		if text[i] >= utf8.RuneSelf {
+			return false
+		}
+	}
+	for i := 0; i < len(text); {
+		class := asciiClass[text[i]]
+		if class == asciiOther || class == asciiJoint {
+			i++
+			continue
+		}
+		start := i
+		w, cuts := s.whole[:0], s.cuts[:0]
+		last := uint8(asciiOther)
+		for ; i < len(text); i++ {
+			c := text[i]
+			class = asciiClass[c]
+			switch {
+			case class == asciiLower:
+				if last == asciiDigit {
+					cuts = append(cuts, len(w))
+				}
+			case class == asciiOther, class == asciiJoint && (i+1 == len(text) || asciiClass[text[i+1]] == asciiOther || asciiClass[text[i+1]] == asciiJoint):
+				goto end
+			case class == asciiJoint:
+				cuts = append(cuts, len(w))
+				last = class
+				continue
+			case class == asciiUpper:
+				if last == asciiLower || last == asciiDigit || last == asciiUpper && i+1 < len(text) && asciiClass[text[i+1]] == asciiLower {
+					cuts = append(cuts, len(w))
+				}
+				c += 'a' - 'A'
+			default:
+				if last == asciiLower || last == asciiUpper {
+					cuts = append(cuts, len(w))
+				}
+			}
+			last = class
+			w = append(w, c)
+		}
+	end:
+		s.whole, s.cuts = w, cuts
+		if len(w) > maxWord {
+			r := s.runes[:0]
+			for _, c := range text[start:i] {
+				r = append(r, c)
+			}
+			s.runes = r
+			s.compound(r, yield)
+			continue
+		}
+		yield(w)
+		if len(cuts) == 0 {
+			continue
+		}
+		from := 0
+		for _, to := range cuts {
+			if to > from {
+				yield(w[from:to])
+			}
+			from = to
+		}
+		yield(w[from:])
+	}
+	return true
 }
 
 // joins says whether the rune at i holds an identifier together: one underscore between two word runes.

@@ -2,8 +2,12 @@ package memory
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
+	"iter"
+	"runtime"
 	"slices"
+	"sync"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -27,10 +31,13 @@ type batch struct {
 	rows  []row       // new ones, ids ascending
 	live  map[ID]bool // of older rows: whether searches may see them
 	drop  map[ID]bool // forgotten rows of the tail
+	mu    sync.Mutex  // guards free and used
 	free  [][]byte    // values of former commits, whose memory is used again
 	used  [][]byte    // those that this one uses
 	seal  bool        // seal what fills a segment, even if it is not new
 	rest  bool        // seal also what does not fill one
+	arena []byte      // records of items, which stay until the transaction has ended
+	key   []byte
 }
 
 // do hands an op to the writer and waits until it is durable.
@@ -175,55 +182,111 @@ func (b *batch) settle() (sealed bool, err error) {
 		return false, err
 	}
 	rows := b.rows
-	if total := len(b.st.tail.ids) + len(rows); b.seal || b.rest || (total >= segmentRows && len(rows) >= segmentRows/4) {
-		before := b.st.count.NextID // the new rows' items are in the bucket, too
-		old, err := b.st.tailRows(b.tx, before)
-		if err != nil {
-			return false, err
-		}
-		rows = append(old, rows...)
-		if b.gen != nil && (len(rows) >= segmentRows || b.rest && len(rows) > 0) {
-			// All at once: taking thousands of vectors out one by one would read and join every page. What stays is put back below.
-			g := b.gen.bucket(b.tx)
-			if err := g.DeleteBucket(bucketTail); err != nil {
-				return false, err
-			}
-			if _, err := g.CreateBucket(bucketTail); err != nil {
-				return false, err
-			}
-		}
-		for len(rows) >= segmentRows || b.rest && len(rows) > 0 {
-			take := min(segmentRows, len(rows))
-			if err := b.sealRows(rows[:take]); err != nil {
-				return false, err
-			}
-			rows, sealed = rows[take:], true
-		}
+	switch total := len(b.st.tail.ids) + len(rows); {
+	case b.seal && len(rows) == 0 && b.asInMemory():
+		rows, err = b.sealTail()
+		sealed = true
+	case b.seal || b.rest || (total >= segmentRows && len(rows) >= segmentRows/4):
+		rows, sealed, err = b.sealAll(rows)
+	}
+	if err != nil {
+		return false, err
 	}
 	if b.gen != nil {
-		tail := b.gen.bucket(b.tx).Bucket(bucketTail)
-		for _, r := range rows {
-			if r.vec == nil {
-				continue
-			}
-			if err := tail.Put(idKey(r.item.ID), encodeVector(r.vec)); err != nil {
-				return false, err
-			}
+		if err := putTail(b.gen.bucket(b.tx).Bucket(bucketTail), rows); err != nil {
+			return false, err
 		}
 	}
 	return sealed, putCounters(b.tx, b.count)
 }
 
-// sealRows writes a segment of rows.
-func (b *batch) sealRows(rows []row) error {
+// asInMemory says whether the tail in memory is what a segment is to be made of.
+func (b *batch) asInMemory() bool {
+	t := b.st.tail
+	return !t.torn && len(b.live) == 0 && t.gen == b.gen && len(t.ids) >= segmentRows && len(t.ids) < 2*segmentRows
+}
+
+// sealTail writes a segment of the tail's first rows and returns the others.
+func (b *batch) sealTail() (left []row, err error) {
+	t := b.st.tail
 	if b.gen != nil {
-		if err := b.fix(rows); err != nil {
-			return err
+		vectors := func(yield func([]float32) bool) {
+			for i := range segmentRows {
+				if v := t.vector(i); v != nil && !yield(v) {
+					return
+				}
+			}
 		}
+		if err := b.fix(vectors); err != nil {
+			return nil, err
+		}
+		if err := b.emptyTail(); err != nil {
+			return nil, err
+		}
+	}
+	for i := segmentRows; i < len(t.ids); i++ {
+		left = append(left, row{&Item{ID: t.ids[i]}, t.vector(i)})
 	}
 	no := b.count.NextSeg
 	b.count.NextSeg++
-	return writeSegment(b.tx, no, rows, b.gen, b.buffer)
+	return left, putSegment(b.tx, no, b.gen, t.seal(segmentRows, b.gen, b.buffer))
+}
+
+// sealAll writes segments of the rows in the file and new ones, several at a time, and returns those that are left.
+func (b *batch) sealAll(rows []row) (left []row, sealed bool, err error) {
+	before := b.st.count.NextID // the new rows' items are in the bucket, too
+	old, err := b.st.tailRows(b.tx, before)
+	if err != nil {
+		return nil, false, err
+	}
+	rows = append(old, rows...)
+	var parts [][]row
+	for len(rows) >= segmentRows || b.rest && len(rows) > 0 {
+		n := min(segmentRows, len(rows))
+		parts, rows = append(parts, rows[:n]), rows[n:]
+	}
+	if len(parts) == 0 {
+		return rows[len(old):], false, nil
+	}
+	if b.gen != nil {
+		for _, part := range parts { // the first with vectors counts
+			if err := b.fix(vectorsOf(part)); err != nil {
+				return nil, false, err
+			}
+		}
+		if err := b.emptyTail(); err != nil {
+			return nil, false, err
+		}
+	}
+	made := make([][]value, len(parts))
+	var wg sync.WaitGroup
+	workers := min(runtime.GOMAXPROCS(0), len(parts))
+	for w := range workers {
+		wg.Go(func() {
+			for i := w; i < len(parts); i += workers {
+				made[i] = makeSegment(parts[i], b.gen, b.buffer)
+			}
+		})
+	}
+	wg.Wait()
+	for _, values := range made {
+		no := b.count.NextSeg
+		b.count.NextSeg++
+		if err := putSegment(b.tx, no, b.gen, values); err != nil {
+			return nil, false, err
+		}
+	}
+	return rows, true, nil
+}
+
+// emptyTail takes all vectors out of the tail: one by one would read and join every page. What stays is put back.
+func (b *batch) emptyTail() error {
+	g := b.gen.bucket(b.tx)
+	if err := g.DeleteBucket(bucketTail); err != nil {
+		return err
+	}
+	_, err := g.CreateBucket(bucketTail)
+	return err
 }
 
 // spareBytes bounds the memory that is kept for the next commit.
@@ -231,6 +294,8 @@ const spareBytes = 64 << 20
 
 // buffer is n bytes of any value that the transaction may keep until it has ended.
 func (b *batch) buffer(n int) []byte {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	for i, v := range b.free {
 		if cap(v) == n {
 			b.free = slices.Delete(b.free, i, i+1)
@@ -248,24 +313,32 @@ func (b *batch) buffer(n int) []byte {
 // newBuffer is memory of its own.
 func newBuffer(n int) []byte { return make([]byte, n) }
 
-// fix gives the generation's codec the mean of its first segment.
-func (b *batch) fix(rows []row) error {
+// fix gives the generation's codec the mean of its first segment's vectors.
+func (b *batch) fix(vectors iter.Seq[[]float32]) error {
 	if b.gen.fixed {
 		return nil
 	}
-	var all []float32
-	for _, r := range rows {
-		all = append(all, r.vec...)
-	}
-	if len(all) == 0 {
+	mean := vec.Mean(vectors, b.gen.codec.Dim())
+	if mean == nil {
 		return nil
 	}
-	g, err := b.gen.withMean(vec.Mean(all, b.gen.codec.Dim()))
+	g, err := b.gen.withMean(mean)
 	if err != nil {
 		return err
 	}
 	b.gen = g
 	return g.put(b.tx)
+}
+
+// vectorsOf is the vectors of those rows that have one.
+func vectorsOf(rows []row) iter.Seq[[]float32] {
+	return func(yield func([]float32) bool) {
+		for _, r := range rows {
+			if r.vec != nil && !yield(r.vec) {
+				return
+			}
+		}
+	}
 }
 
 func (g *generation) withMean(mean []float32) (*generation, error) {
@@ -348,6 +421,11 @@ func (b *batch) adopt(sealed bool) {
 	if sealed {
 		return // the tail is read anew
 	}
+	for id := range b.drop {
+		if _, ok := st.tail.find(id); ok {
+			st.tail.torn = true
+		}
+	}
 	if len(b.live) > 0 {
 		m := slices.Clone(st.tail.live)
 		for id, live := range b.live {
@@ -390,7 +468,8 @@ func (b *batch) update(it *Item) error {
 
 // put writes an item's record, and whether it waits for review.
 func (b *batch) put(it *Item, isNew bool) error {
-	key := idKey(it.ID)
+	b.key = binary.BigEndian.AppendUint64(b.key[:0], uint64(it.ID)) // bbolt copies keys
+	key := b.key
 	if !isNew || it.State == Proposed {
 		ask := b.tx.Bucket(bucketAsk)
 		var err error
@@ -405,7 +484,12 @@ func (b *batch) put(it *Item, isNew bool) error {
 	}
 	items := b.tx.Bucket(bucketItems)
 	items.FillPercent = 0.9 // ids ascend
-	return items.Put(key, encodeItem(nil, it))
+	if size := recordSize(it); cap(b.arena)-len(b.arena) < size {
+		b.arena = make([]byte, 0, max(size, min(2*cap(b.arena), 1<<20), 4<<10))
+	}
+	from := len(b.arena)
+	b.arena = encodeItem(b.arena, it)
+	return items.Put(key, b.arena[from:len(b.arena):len(b.arena)])
 }
 
 // insert gives an item its id and stores it.

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"iter"
 	"math"
 	"math/rand/v2"
 	"unsafe"
@@ -202,13 +203,7 @@ func (c *Codec) EncodeBits(block []byte, f32 []float32) {
 			continue
 		}
 		x := f32[i*c.dim : (i+1)*c.dim]
-		for j := 0; j < c.dim; j += 8 {
-			v, m, d := (*[8]float32)(x[j:]), (*[8]float32)(c.mean[j:]), (*[8]float32)(r[j:])
-			for n := range d {
-				d[n] = v[n] - m[n]
-			}
-		}
-		offset := k.dotF32(&c.mean[0], &r[0], c.dim)
+		offset := k.centre(&x[0], &c.mean[0], &r[0], c.dim)
 		c.rotate(r)
 		l1, l2 := k.signs(&r[0], c.dim, &bits[i*c.dim/8])
 		var factor float32
@@ -269,18 +264,22 @@ func transpose8(x *[8]uint64) {
 	}
 }
 
-// Mean is the mean of rows of dimension dim, taken in order.
-func Mean(f32 []float32, dim int) []float32 {
+// Mean is the mean of vectors of dimension dim, taken in order; nil if there is none.
+func Mean(vectors iter.Seq[[]float32], dim int) []float32 {
 	sum := make([]float64, dim)
 	n := 0
-	for ; n*dim < len(f32); n++ {
-		for j, v := range f32[n*dim : (n+1)*dim] {
+	for x := range vectors {
+		for j, v := range x[:dim] {
 			sum[j] += float64(v)
 		}
+		n++
+	}
+	if n == 0 {
+		return nil
 	}
 	mean := make([]float32, dim)
 	for j := range mean {
-		mean[j] = float32(sum[j] / float64(max(n, 1)))
+		mean[j] = float32(sum[j] / float64(n))
 	}
 	return mean
 }

@@ -26,6 +26,8 @@ type kernels struct {
 	maxAbs func(x *float32, n int) float32
 	// quantize writes c = round(x*inv) and returns the sum of (x - c*scale)^2.
 	quantize func(x *float32, n int, inv, scale float32, c *int8) float32
+	// centre writes d = x - m and returns the inner product of d and m.
+	centre func(x, m, d *float32, n int) float32
 	// signs writes bit j%8 of byte j/8 for x[j] > 0, and returns the sums of |x| and x^2.
 	signs func(x *float32, n int, bits *byte) (l1, l2 float32)
 }
@@ -61,7 +63,7 @@ func blockBytes(dim int) int { return dim*4 + 128 }
 // plain are the reference loops.
 var plain = kernels{
 	name: "go", dotF32: dotF32Go, scanF32: scanF32Go, scanI8: scanI8Go, gatherF32: gatherF32Go, gatherI8: gatherI8Go,
-	scanBits: scanBitsGo, mulFHT: mulFHTGo, maxAbs: maxAbsGo, quantize: quantizeGo, signs: signsGo,
+	scanBits: scanBitsGo, mulFHT: mulFHTGo, maxAbs: maxAbsGo, quantize: quantizeGo, signs: signsGo, centre: centreGo,
 }
 
 // Kernel names the inner loops in use: "avx2", "neon" or "go".
@@ -204,6 +206,14 @@ func quantizeGo(p *float32, n int, inv, scale float32, out *int8) float32 {
 		e += d * d
 	}
 	return e
+}
+
+func centreGo(x, m, d *float32, n int) float32 {
+	out, mean := unsafe.Slice(d, n), unsafe.Slice(m, n)
+	for i, v := range unsafe.Slice(x, n) {
+		out[i] = v - mean[i]
+	}
+	return dotF32Go(d, m, n)
 }
 
 func signsGo(p *float32, n int, out *byte) (l1, l2 float32) {

@@ -11,7 +11,7 @@ func choose() kernels {
 	}
 	return kernels{
 		name: "avx2", dotF32: dotF32AVX2, scanF32: scanF32AVX2, scanI8: scanI8AVX2, gatherF32: gatherF32AVX2, gatherI8: gatherI8AVX2,
-		scanBits: scanBitsAVX2, mulFHT: mulFHTAVX2, maxAbs: maxAbsAVX2, quantize: quantizeAVX2, signs: signsAVX2,
+		scanBits: scanBitsAVX2, mulFHT: mulFHTAVX2, maxAbs: maxAbsAVX2, quantize: quantizeAVX2, signs: signsAVX2, centre: centreAVX2,
 	}
 }
 
@@ -66,3 +66,6 @@ func quantizeAVX2(x *float32, n int, inv, scale float32, c *int8) float32
 
 //go:noescape
 func signsAVX2(x *float32, n int, bits *byte) (l1, l2 float32)
+
+//go:noescape
+func centreAVX2(x, m, d *float32, n int) float32

@@ -5,7 +5,7 @@ import "unsafe"
 // k: every arm64 processor that Go runs on has NEON.
 var k = kernels{
 	name: "neon", dotF32: dotF32NEON, scanF32: scanF32NEON, scanI8: scanI8NEON, gatherF32: gatherF32NEON, gatherI8: gatherI8NEON,
-	scanBits: scanBitsNEON, mulFHT: mulFHTNEON, maxAbs: maxAbsNEON, quantize: quantizeNEON, signs: signsNEON,
+	scanBits: scanBitsNEON, mulFHT: mulFHTNEON, maxAbs: maxAbsNEON, quantize: quantizeNEON, signs: signsNEON, centre: centreNEON,
 }
 
 //go:noescape
@@ -37,3 +37,12 @@ func quantizeNEON(x *float32, n int, inv, scale float32, c *int8) float32
 
 //go:noescape
 func signsNEON(x *float32, n int, bits *byte) (l1, l2 float32)
+
+// centreNEON subtracts in Go, which is bound by memory all the same.
+func centreNEON(x, m, d *float32, n int) float32 {
+	out, mean := unsafe.Slice(d, n), unsafe.Slice(m, n)
+	for i, v := range unsafe.Slice(x, n) {
+		out[i] = v - mean[i]
+	}
+	return dotF32NEON(d, m, n)
+}

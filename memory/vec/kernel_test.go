@@ -263,6 +263,12 @@ func TestEncodeKernels(t *testing.T) {
 					t.Fatalf("dim %d %s: codes %v error %v, want %v %v", dim, kind, a, e, b, f)
 				}
 			}
+			mean := fill(r, "normal", dim)
+			d1, d2 := make([]float32, dim), make([]float32, dim)
+			c1, c2 := k.centre(&x[0], &mean[0], &d1[0], dim), centreGo(&x[0], &mean[0], &d2[0], dim)
+			if !slices.Equal(d1, d2) || !near(c1, c2, Dot(absAll(d2), absAll(mean))) {
+				t.Fatalf("dim %d %s: centred %v product %v, want %v %v", dim, kind, d1, c1, d2, c2)
+			}
 			a, b := make([]byte, dim/8), make([]byte, dim/8)
 			a1, a2 := k.signs(&x[0], dim, &a[0])
 			b1, b2 := signsGo(&x[0], dim, &b[0])
@@ -271,6 +277,14 @@ func TestEncodeKernels(t *testing.T) {
 			}
 		}
 	}
+}
+
+func absAll(x []float32) []float32 {
+	y := slices.Clone(x)
+	for i, v := range y {
+		y[i] = abs32(v)
+	}
+	return y
 }
 
 func TestRotationKeepsLengths(t *testing.T) {

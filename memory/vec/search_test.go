@@ -38,7 +38,7 @@ func clusters(r *rand.Rand, n, dim int) []float32 {
 func build(t testing.TB, x []float32, dim, size int) world {
 	t.Helper()
 	n := len(x) / dim
-	c, err := NewCodec(dim, 7, Mean(x[:min(n, 1000)*dim], dim))
+	c, err := NewCodec(dim, 7, Mean(slices.Chunk(x[:min(n, 1000)*dim], dim), dim))
 	if err != nil {
 		t.Fatal(err)
 	}
