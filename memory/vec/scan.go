@@ -240,7 +240,7 @@ func (s *searcher) scanFloat(p *partial, seg int) {
 		p.near.add(v)
 		p.kept = append(p.kept, cand{uint32(seg), uint32(row), v})
 	}
-	const tile = 64
+	const tile = 64 // rows of each of four streams
 	for at := 0; at < g.Rows; at += ChunkRows {
 		ch := &g.Chunks[at/ChunkRows]
 		rows := min(ChunkRows, g.Rows-at)
@@ -248,8 +248,17 @@ func (s *searcher) scanFloat(p *partial, seg int) {
 		for done := 0; done < stream; done += tile {
 			n := min(tile, stream-done)
 			k.scanF32(&ch.F32[done*dim], stream*dim, &s.q[0], dim, &p.f32s[0], n)
-			for i, v := range p.f32s[:4*n] {
-				keep(at+done+i>>2+i&3*stream, v)
+			// Memory waits for this loop, so it looks at four rows at once, and nearly always goes on.
+			bound := p.near.bound()
+			for i := 0; i < 4*n; i += 4 {
+				v := (*[4]float32)(p.f32s[i:])
+				if v[0] < bound && v[1] < bound && v[2] < bound && v[3] < bound {
+					continue
+				}
+				for q, x := range v {
+					keep(at+done+i/4+q*stream, x)
+				}
+				bound = p.near.bound()
 			}
 		}
 		for r := 4 * stream; r < rows; r++ {
