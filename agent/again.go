@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -66,7 +67,8 @@ func small(info llm.Info) bool { return info.Local && info.Style == llm.StyleFen
 // gone are words of goals that name files which are not there in the end.
 var gone = regexp.MustCompile(`(?i)\b(delet|remov|renam|mov|without|instead)`)
 
-// unfinished tells a small model, once in an attempt, which file of the goal it has forgotten when it says that it is done.
+// unfinished tells a small model, once in an attempt, what is missing when it says that it is done: a file that the goal names, or what
+// a check said after its last call.
 func (d *driver) unfinished(ctx context.Context, id string, m move) string {
 	if m.finish.Failed || !small(d.models[d.current()].Info()) {
 		return ""
@@ -80,15 +82,38 @@ func (d *driver) unfinished(ctx context.Context, id string, m move) string {
 				told = told || c.Finished != nil && c.Finished.Rule == ruleMissing
 			}
 		}
-	}); err != nil || told || gone.MatchString(goal) {
+	}); err != nil || told {
 		return ""
 	}
 	for _, p := range planner.NamedFiles(goal) {
-		if _, err := d.root.Lstat(p); errors.Is(err, fs.ErrNotExist) {
+		if gone.MatchString(goal) {
+			break
+		} else if _, err := d.root.Lstat(p); errors.Is(err, fs.ErrNotExist) {
 			return fmt.Sprintf("Not done yet: the goal names %s, and there is no such file. Write it now.", p)
 		}
 	}
+	if d.unmet != nil && !d.unmet.OK {
+		for _, c := range d.unmet.Checks {
+			if said := verdict(c.Output); !c.OK && said != "" {
+				return "Not done yet: a check of the result says: " + said + "\nMend that, and leave what is right already."
+			}
+		}
+	}
 	return ""
+}
+
+// verdict is the line of a failed check's output that says most: the error of a program, else the first line.
+func verdict(output string) string {
+	var first, last string
+	for line := range strings.Lines(output) {
+		if line = strings.TrimSpace(line); line != "" {
+			first, last = cmp.Or(first, line), line
+		}
+	}
+	if _, after, ok := strings.Cut(last, "Error: "); ok {
+		return clip(after, 300)
+	}
+	return clip(first, 300)
 }
 
 // beforeCall notices what somebody else changed since the last call.

@@ -127,3 +127,32 @@ func TestSmallModelIsToldOfAFileThatItForgot(t *testing.T) {
 		t.Errorf("the model was told %q", results[3])
 	}
 }
+
+// A small model that says that it is done hears once what a check says, and can mend it before its work is put back.
+func TestAFailedCheckIsToldOnce(t *testing.T) {
+	var heard string
+	m := smallModel(func(n int, q *llm.Request) string {
+		if n == 2 {
+			heard = q.Messages[len(q.Messages)-1].Text
+		}
+		return []string{
+			fenced("shell", "mkdir new && mv a.txt new"), fenced("finish", "done"), fenced("shell", "mv in/b.txt new"), fenced("finish", "never asked"),
+		}[min(n, 3)]
+	})
+	r := newRig(t, m)
+	if err := os.Mkdir(filepath.Join(r.ws, "in"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"a.txt", "in/b.txt"} {
+		if err := os.WriteFile(filepath.Join(r.ws, name), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := r.ended(r.start(agent.Request{Goal: goal("collect all .txt files in new", `for f in a.txt in/b.txt; do test ! -e "$f" || { echo "$f is still there"; exit 1; }; done`)}))
+	if s.Outcome.Status != journal.StatusAccepted || len(s.Plans) != 1 {
+		t.Errorf("got %+v after %d plans", s.Outcome, len(s.Plans))
+	}
+	if !strings.Contains(heard, "in/b.txt is still there") {
+		t.Errorf("the model heard %q", heard)
+	}
+}

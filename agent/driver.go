@@ -69,9 +69,10 @@ type driver struct {
 	snapErr error         // set before snap is closed
 	marks   marker
 
-	judged int           // steps at the last measurement of the finished work
-	fresh  fresh         // used by the one task of a small model's run
-	probe  time.Duration // the longest measurement between steps
+	judged int                    // steps at the last measurement of the finished work
+	fresh  fresh                  // used by the one task of a small model's run
+	probe  time.Duration          // the longest measurement between steps
+	unmet  *journal.CheckFinished // the last of these, made after the last call
 
 	servers Servers // nil: none
 

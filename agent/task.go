@@ -147,7 +147,7 @@ func (d *driver) finished(ctx context.Context, id string) (bool, error) {
 	start := time.Now()
 	e, _, err := d.judgeWork(ctx)
 	d.probe = max(d.probe, time.Since(start))
-	if err != nil || e == nil || !e.OK {
+	if d.unmet = e; err != nil || e == nil || !e.OK {
 		return false, err
 	}
 	e.Phase = "progress"

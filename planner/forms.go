@@ -269,12 +269,12 @@ func (f *former) move(text string) {
 		seen[to], f.about[p] = true, true
 		sums = append(sums, sum(data, to))
 		if to != p {
-			gone = append(gone, "test ! -e "+quote("./"+p))
+			gone = append(gone, quote("./"+p))
 		}
 		return len(sums) <= maxFormList
 	})
 	if whole && len(gone) > 0 {
-		f.add(fmt.Sprintf("# %d files are in %s and nowhere else\n", len(sums), dir) + strings.Join(gone, " && ") + check(sums))
+		f.add(fmt.Sprintf("# %d files are in %s and nowhere else\nfor f in %s; do test ! -e \"$f\" || { echo \"$f is still there\"; exit 1; }; done%s", len(sums), dir, strings.Join(gone, " "), check(sums)))
 	}
 }
 
