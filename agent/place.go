@@ -44,7 +44,7 @@ func (d *driver) place(ctx context.Context) (string, error) {
 		return "", err
 	}
 	if d.start.Mode == ModeWorktree {
-		return dir, workspace.Checkout(ctx, d.cfg.Box, d.start.Workspace, dir, branchOf(d.run), d.cfg.Require)
+		return dir, workspace.Checkout(ctx, d.cfg.Box, d.start.Workspace, dir, branchOf(d.run), atLeast(d.cfg.Require, d.start.Goal))
 	}
 	part := dir + ".part"
 	if err := workspace.Discard(part); err != nil { // of a daemon that was killed
@@ -90,7 +90,7 @@ func (c *Config) apply(ctx context.Context, s *journal.State, by string) (journa
 	case ModeCopy:
 	case ModeWorktree:
 		a.Branch = branchOf(s.Run)
-		some, err := workspace.Publish(ctx, c.Box, dir, s.Start.Workspace, a.Branch, clip(s.Start.Goal.Words(), 2000), c.Require)
+		some, err := workspace.Publish(ctx, c.Box, dir, s.Start.Workspace, a.Branch, clip(s.Start.Goal.Words(), 2000), atLeast(c.Require, s.Start.Goal))
 		if !some {
 			a.Branch = ""
 		}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/bmatcuk/doublestar/v4"
 
+	"agentd/goals"
 	"agentd/journal"
 	"agentd/sandbox"
 	"agentd/tools"
@@ -109,7 +110,17 @@ func (d *driver) boxPolicy() sandbox.Policy {
 			protect = append(protect, s)
 		}
 	}
-	return sandbox.Policy{Workspace: d.ws, Protect: protect, Net: d.reach(), Require: d.cfg.Require}
+	return sandbox.Policy{Workspace: d.ws, Protect: protect, Net: d.reach(), Require: atLeast(d.cfg.Require, d.start.Goal)}
+}
+
+// atLeast is the isolation that a goal's boxes need: the daemon's least, or the goal's where that is more. A run doesn't start where there is less, and a
+// box that is asked for after a restart on another machine is refused.
+func atLeast(least sandbox.Level, g goals.Goal) sandbox.Level {
+	level, err := sandbox.ParseLevel(g.Sandbox.Min)
+	if err != nil {
+		return sandbox.LevelGVisor // it was checked when the goal was read: never less than was asked for
+	}
+	return max(least, level)
 }
 
 // protected reports whether file tools must not write a workspace path.

@@ -20,7 +20,6 @@ var unwired = []struct {
 	{"memory", func(g Goal) bool { return g.Memory != Memory{} }},
 	{"scope.read", func(g Goal) bool { return len(g.Readable) > 0 }},
 	{"scope.write", func(g Goal) bool { return len(g.Writable) > 0 }},
-	{"sandbox.min", func(g Goal) bool { return g.Sandbox.Min != "" }},
 	{"tools.allow", func(g Goal) bool { return len(g.Tools.Allow) > 0 }},
 	{"policy.do: allow", func(g Goal) bool { // nothing grants it yet; rules that ask or deny hold
 		return slices.ContainsFunc(g.Policy, func(r Rule) bool { return r.Do == "allow" })

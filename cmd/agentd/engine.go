@@ -57,8 +57,13 @@ func (e *engine) Start(ctx context.Context, r api.StartRequest, key string) (jou
 	if err := e.mode(r, ws); err != nil {
 		return "", false, err
 	}
-	if rep := e.d.box.Report(); rep.Level < e.d.require {
-		return "", false, api.Errorf(api.ErrSandbox, rep.Fix, "commands need the sandbox level %s, this machine has %s", e.d.require, rep.Level)
+	least, err := sandbox.ParseLevel(goal.Sandbox.Min)
+	if err != nil {
+		return "", false, api.Errorf(api.ErrInvalid, "", "sandbox.min: %v", err)
+	}
+	least = max(least, e.d.require)
+	if rep := e.d.box.Report(); rep.Level < least {
+		return "", false, api.Errorf(api.ErrSandbox, cmp.Or(rep.Fix, "this version has no backend for more: lower sandbox.min in the goal, or sandbox.require in config.yaml"), "commands need the sandbox level %s, this machine has %s", least, rep.Level)
 	}
 	if r.Browser, err = e.d.browserOf(r.Browser); err != nil {
 		return "", false, err
