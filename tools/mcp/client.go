@@ -8,6 +8,8 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -39,6 +41,7 @@ type client struct {
 	mu      sync.Mutex // guards the fields below; held while the server starts, so that it starts once
 	session *sdk.ClientSession
 	proc    *process // nil for a URL
+	net     []string // where it could connect when it was started
 	starts  int
 	now     *Listing // what it offers now; nil before the first start
 
@@ -64,7 +67,7 @@ func (e *errGone) Error() string { return "the MCP server " + e.server + " " + e
 func (c *client) connect(ctx context.Context, p sandbox.Policy) (*sdk.ClientSession, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.session != nil && c.alive() {
+	if c.session != nil && c.alive() && !c.confined(p) {
 		if c.stale.Swap(false) {
 			if err := c.list(ctx); err != nil {
 				c.drop()
@@ -72,6 +75,9 @@ func (c *client) connect(ctx context.Context, p sandbox.Policy) (*sdk.ClientSess
 			}
 		}
 		return c.session, nil
+	}
+	if c.session != nil && c.confined(p) && c.starts > 0 {
+		c.starts-- // it goes for our sake
 	}
 	c.drop()
 	if c.starts >= maxStarts {
@@ -95,6 +101,14 @@ func (c *client) connect(ctx context.Context, p sandbox.Policy) (*sdk.ClientSess
 	return c.session, nil
 }
 
+// confined reports whether the run may connect to more than the server could when it was started: it is started anew then.
+func (c *client) confined(p sandbox.Policy) bool {
+	if c.s.Command == "" && !c.s.Strict {
+		return false
+	}
+	return slices.ContainsFunc(p.Net.Allow, func(rule string) bool { return !slices.Contains(c.net, rule) })
+}
+
 // alive reports whether the process of a stdio server still runs and can be understood.
 func (c *client) alive() bool {
 	if c.proc == nil {
@@ -111,6 +125,7 @@ func (c *client) alive() bool {
 // start makes the connection and the handshake.
 func (c *client) start(ctx context.Context, p sandbox.Policy) error {
 	var t sdk.Transport
+	c.net = slices.Clone(p.Net.Allow)
 	if c.s.Command != "" {
 		caches, err := c.opts.caches(c.s)
 		if err != nil {
@@ -123,7 +138,7 @@ func (c *client) start(ctx context.Context, p sandbox.Policy) error {
 		c.proc, t = proc, proc
 	} else {
 		var err error
-		if t, err = c.opts.dial(c.s); err != nil {
+		if t, err = c.opts.dial(c.s, p.Net.Allow); err != nil {
 			return &errGone{c.s.Name, "can't be reached: " + err.Error()}
 		}
 	}
@@ -362,8 +377,12 @@ func progressLine(p sdk.ProgressNotificationParams) string {
 }
 
 // dial makes the transport of a server at a URL.
-func (o *Options) dial(s Server) (sdk.Transport, error) {
-	client, err := o.httpClient(s)
+func (o *Options) dial(s Server, run []string) (sdk.Transport, error) {
+	kept, more, err := o.oauth(s)
+	if err != nil {
+		return nil, err
+	}
+	client, err := o.httpClient(s, run, more)
 	if err != nil {
 		return nil, err
 	}
@@ -371,13 +390,23 @@ func (o *Options) dial(s Server) (sdk.Transport, error) {
 		return &sdk.SSEClientTransport{Endpoint: s.URL, HTTPClient: client}, nil
 	}
 	t := &sdk.StreamableClientTransport{Endpoint: s.URL, HTTPClient: client, MaxEventSize: maxMessage, MaxRetries: 2}
+	for name := range s.Headers {
+		if strings.EqualFold(name, "Authorization") {
+			return t, nil // the configuration says how requests are authorized
+		}
+	}
+	if err := kept.use(client); err != nil {
+		return nil, err
+	}
+	t.OAuthHandler = kept
 	return t, nil
 }
 
-// httpClient sends to one server, through the egress package's decisions: its own host and nothing else.
-func (o *Options) httpClient(s Server, more ...string) (*http.Client, error) {
+// httpClient sends to one server, through the egress package's decisions: its own host and where its tokens are renewed. A goal's
+// server gets what the run may reach and nothing more.
+func (o *Options) httpClient(s Server, run, more []string) (*http.Client, error) {
 	if s.Strict {
-		return o.client(sandbox.Net{Allow: s.Net}, s)
+		return o.client(sandbox.Net{Allow: append(slices.Clone(s.Net), run...)}, s)
 	}
 	allow, err := hostRule(s.URL)
 	if err != nil {

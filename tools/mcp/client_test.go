@@ -78,6 +78,26 @@ func TestTools(t *testing.T) {
 	}
 }
 
+// What was pinned and what the server says now are the same when nothing changed, however a file sets it.
+func TestPinHoldsInLaterRuns(t *testing.T) {
+	r := newRig(t)
+	s := server(t, "s", "good")
+	run, first, _, _ := r.open(t, s)
+	run.Close()
+	_, list, set, notes := r.open(t, s)
+	if len(notes) != 0 || len(list) != 1 || string(first[0].Tools[0].Schema) != string(list[0].Tools[0].Schema) {
+		t.Fatalf("got %q, %+v", notes, list)
+	}
+	for range 2 { // before and after the server is started
+		if d := set["s.echo"].(tools.Doubter).Doubt(args.MCP{}); d != "" {
+			t.Errorf("doubt: %s", d)
+		}
+		if res, text := r.call(t, set["s.echo"], `{"text":"hi"}`); !res.OK || text != "echo: hi\n" {
+			t.Errorf("got %q", text)
+		}
+	}
+}
+
 func TestLargeAnswerIsKept(t *testing.T) {
 	r := newRig(t)
 	_, _, set, _ := r.open(t, server(t, "test", "good"))

@@ -30,6 +30,7 @@ type Server struct {
 	URL     string            `json:"url,omitempty"`
 	SSE     bool              `json:"sse,omitempty"` // the transport of before 2025-03
 	Headers map[string]string `json:"headers,omitempty"`
+	OAuth   OAuth             `json:"oauth,omitzero"`
 
 	Net      []string      `json:"net,omitempty"`       // where its box may connect, beyond what the run may
 	ReadOnly []string      `json:"read_only,omitempty"` // host folders that its box sees
@@ -37,7 +38,7 @@ type Server struct {
 	Read     []string      `json:"read,omitempty"`      // globs of tools that only read, on the user's word
 	Timeout  time.Duration `json:"timeout,omitempty"`   // of a call that shows no progress; 0 is DefaultTimeout
 	Disabled bool          `json:"disabled,omitempty"`
-	Strict   bool          `json:"strict,omitempty"` // a URL is reached only if Net opens its host
+	Strict   bool          `json:"strict,omitempty"` // a URL is reached only if the run's network opens its host
 	From     string        `json:"from,omitempty"`   // the file that names it
 }
 
@@ -71,6 +72,7 @@ type entry struct {
 	ReadOnly []string `json:"read_only"`
 	Read     []string `json:"read"`
 	Timeout  string   `json:"call_timeout"`
+	OAuth    OAuth    `json:"oauth"`
 }
 
 // Parse reads a file with mcpServers, as Claude, Cursor, Cline and others write it, or with servers, as VS Code does. ${NAME}
@@ -156,6 +158,8 @@ func (e entry) server(name string, getenv func(string) string) (Server, error) {
 		}
 		s.Headers[k] = fill(v)
 	}
+	s.OAuth = e.OAuth
+	s.OAuth.ClientID, s.OAuth.ClientSecret = fill(e.OAuth.ClientID), fill(e.OAuth.ClientSecret)
 	if e.Timeout != "" {
 		d, err := time.ParseDuration(e.Timeout)
 		if err != nil {
@@ -185,6 +189,8 @@ func (s Server) Check() error {
 		return errors.New("it has neither a command nor a url")
 	case s.Command != "" && s.URL != "":
 		return errors.New("it has both a command and a url: keep one")
+	case s.OAuth.Port < 0 || s.OAuth.Port > 65535:
+		return fmt.Errorf("oauth.port: %d is no port", s.OAuth.Port)
 	case s.Timeout < 0:
 		return fmt.Errorf("call_timeout: %s is negative", s.Timeout)
 	case s.Cwd != "" && !filepath.IsLocal(s.Cwd):

@@ -1,6 +1,7 @@
 package mcp
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -119,7 +120,16 @@ func Compare(pinned, now *Listing) []Change {
 }
 
 func (t Tool) equal(o Tool) bool {
-	return t.Name == o.Name && t.Description == o.Description && string(t.Schema) == string(o.Schema) && t.hints() == o.hints()
+	return t.Name == o.Name && t.Description == o.Description && bytes.Equal(compact(t.Schema), compact(o.Schema)) && t.hints() == o.hints()
+}
+
+// compact is JSON without space between its parts: files and events that hold it set it differently.
+func compact(raw json.RawMessage) json.RawMessage {
+	var b bytes.Buffer
+	if json.Compact(&b, raw) != nil {
+		return raw
+	}
+	return b.Bytes()
 }
 
 // diff shows what a person must see to judge a new definition.
@@ -131,7 +141,7 @@ func (t Tool) diff(n Tool) string {
 		}
 	}
 	part("description", t.Description, n.Description)
-	part("arguments", string(t.Schema), string(n.Schema))
+	part("arguments", string(compact(t.Schema)), string(compact(n.Schema)))
 	part("hints", t.hints(), n.hints())
 	return strings.TrimSuffix(b.String(), "\n")
 }

@@ -34,6 +34,9 @@ func (p Pins) Get(s Server) (*Listing, error) {
 		return nil, fmt.Errorf("pin of %s: %s: %w; remove it to pin anew", s.Name, f.Name(), err)
 	}
 	l.Server = s.Name
+	for i := range l.Tools {
+		l.Tools[i].Schema = compact(l.Tools[i].Schema)
+	}
 	return &l, nil
 }
 

@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net/http"
+	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -83,6 +85,16 @@ func New(describe string) *sdk.Server {
 		})
 		return text("changed"), nil, nil
 	})
+	sdk.AddTool(s, &sdk.Tool{Name: "fetch", Description: "Gets an address."}, func(_ context.Context, _ *sdk.CallToolRequest, a EchoArgs) (*sdk.CallToolResult, any, error) {
+		c := &http.Client{Transport: &http.Transport{Proxy: proxy}, Timeout: 5 * time.Second}
+		res, err := c.Get(a.Text)
+		if err != nil {
+			return nil, nil, err
+		}
+		defer res.Body.Close()
+		body, err := io.ReadAll(io.LimitReader(res.Body, 1<<16))
+		return text("%s", body), nil, err
+	})
 	sdk.AddTool(s, &sdk.Tool{Name: "image", Description: "Shows a picture."}, func(context.Context, *sdk.CallToolRequest, struct{}) (*sdk.CallToolResult, any, error) {
 		return &sdk.CallToolResult{Content: []sdk.Content{
 			&sdk.ImageContent{Data: []byte("12345"), MIMEType: "image/png"}, &sdk.TextContent{Text: "hid\u200bden \U000E0041text"},
@@ -98,6 +110,19 @@ func New(describe string) *sdk.Server {
 			return &sdk.GetPromptResult{Messages: []*sdk.PromptMessage{{Role: "user", Content: &sdk.TextContent{Text: "Greet " + r.Params.Arguments["who"]}}}}, nil
 		})
 	return s
+}
+
+// proxy is what the environment names, for loopback too, which Go leaves out.
+func proxy(*http.Request) (*url.URL, error) {
+	if p := os.Getenv("HTTP_PROXY"); p != "" {
+		return url.Parse(p)
+	}
+	return nil, nil
+}
+
+// HTTP serves a server over streamable HTTP.
+func HTTP(s *sdk.Server) http.Handler {
+	return sdk.NewStreamableHTTPHandler(func(*http.Request) *sdk.Server { return s }, nil)
 }
 
 // Main is the server as a program: good, or bad in the way that the first argument says. It returns when its input ends.
