@@ -12,7 +12,9 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 STATIC   = CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)'
 SOURCES := $(shell find . -name '*.go' -not -name '*_test.go' -not -path './.git/*') $(shell find . -path './*/prompts/*' -o -name '*.s' -o -name '*.yaml' -o -name '*.json' -o -name 'go.mod') 
 
-.PHONY: run build test check check-cross setup test-crash test-sandbox test-browser test-model test-memory test-arm64 test-goals test-ablation fuzz bench screenshots clean
+DOJO = $(CACHE)/agentdojo-0.1.35
+
+.PHONY: test-taint run build test check check-cross setup test-crash test-sandbox test-browser test-model test-memory test-arm64 test-goals test-ablation fuzz bench screenshots clean
 
 ## run: install what is missing, build, start the daemon and run GOAL (in WORKSPACE, or a fresh folder)
 run: bin/.built
@@ -71,6 +73,18 @@ test-browser:
 ## test-memory: crash safety of the memory store, at length
 test-memory:
 	MEMORY_KILLS=500 go test -count=1 -timeout 30m -run 'Crash|Kill' ./memory/...
+
+## test-taint: AgentDojo (suites banking and slack) through the MCP client, a scripted model that obeys injected text and one that doesn't; EVERY=4 runs a quarter
+test-taint: bin/.built $(DOJO)/.done
+	@for suite in banking slack; do for how in "-obey" "" "-obey -nobody"; do \
+		go run ./evals/dojo -python $(DOJO)/bin/python -suite $$suite -every $(or $(EVERY),1) $$how || exit 1; \
+	done; done
+
+$(DOJO)/.done:
+	@scripts/need.sh python3:python3-venv
+	python3 -m venv $(DOJO)
+	$(DOJO)/bin/pip install -q agentdojo==0.1.35
+	@touch $@
 
 ## test-arm64: the vector kernels for arm64, in an emulator
 test-arm64:

@@ -66,10 +66,11 @@ type Request struct {
 	Secrets   []journal.Secret
 	Parallel  int
 	Lead      string
-	Memory    string // one of MemoryModes; "" is off
-	Mode      string // one of Modes; "" is direct
-	Apply     bool   // with a mode other than direct: apply what was done when it is accepted
-	Browser   string // on, off or "", which is on where the goal or the network speaks for it
+	Memory    string   // one of MemoryModes; "" is off
+	Mode      string   // one of Modes; "" is direct
+	Apply     bool     // with a mode other than direct: apply what was done when it is accepted
+	MCP       []string // of the servers, as journal.RunStarted has them
+	Browser   string   // on, off or "", which is on where the goal or the network speaks for it
 }
 
 // Engine drives all live runs. It is safe for concurrent use.
@@ -152,7 +153,7 @@ func (e *Engine) Start(ctx context.Context, r Request, key string) (id journal.R
 	first := journal.RunStarted{
 		Goal: r.Goal, Workspace: r.Workspace, Model: r.Model, Yes: r.Yes, Attended: r.Attended, DenyAsks: r.DenyAsks, Net: r.Net, Secrets: r.Secrets,
 		Parallel: r.Parallel, Version: e.cfg.Version, Key: key, Lead: r.Lead, Memory: r.Memory, Mode: r.Mode, Apply: r.Apply,
-		Browser: e.cfg.browserFor(r.Browser, r.Goal.Text, r.Net),
+		MCP: r.MCP, Browser: e.cfg.browserFor(r.Browser, r.Goal.Text, r.Net),
 	}
 	id, fresh, err = e.cfg.Store.Create(ctx, newRunID(e.cfg.Now()), key, first)
 	if err != nil {

@@ -61,6 +61,7 @@ type StartRequest struct {
 	Memory    string            `json:"memory,omitempty"`   // off, read, propose or auto; "" is the daemon's default
 	Mode      string            `json:"mode,omitempty"`     // where it works: direct (the default), copy or worktree
 	Apply     bool              `json:"apply,omitempty"`    // in another mode than direct: apply its work when it is accepted
+	MCP       []string          `json:"mcp,omitempty"`      // names of configured MCP servers that alone are offered, and absolute paths of files that name more; none: all
 	Browser   string            `json:"browser,omitempty"`  // on or off; "" is on where the goal names an address or the network is open
 }
 

@@ -80,6 +80,7 @@ type RunStarted struct {
 	Memory    string     `json:"memory,omitempty"`    // off (also ""), read, propose or auto
 	Mode      string     `json:"mode,omitempty"`      // where it works: direct (also ""), copy or worktree
 	Apply     bool       `json:"apply,omitempty"`     // in another mode than direct: apply its work when it is accepted
+	MCP       []string   `json:"mcp,omitempty"`       // MCP servers of this run: names of configured ones, paths of files; none: all that are configured
 	Browser   string     `json:"browser,omitempty"`   // asked (also for small models) or offered; "": the run has none
 }
 

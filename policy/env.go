@@ -46,6 +46,7 @@ type env struct {
 	Resource args.MCPResource `expr:"mcp_resource"`
 	Prompt   args.MCPPrompt   `expr:"mcp_prompt"`
 	HTTP     args.HTTP        `expr:"http"`
+	Web      args.WebSearch   `expr:"web_search"`
 
 	Path string    `expr:"path"` // of a file tool: relative to the workspace where it is below it
 	Cmds []Command `expr:"cmds"` // the commands of a shell call or of bash code; other code is one that is dynamic
@@ -183,6 +184,8 @@ func environment(c Call, commands bool) (*env, error) {
 		e.Prompt = a
 	case args.HTTP:
 		e.HTTP = a
+	case args.WebSearch:
+		e.Web = a
 	case args.ToolSearch:
 	case args.Search:
 		e.Search = a

@@ -217,11 +217,16 @@ func (a *app) doctorCmd() *cobra.Command {
 }
 
 func (a *app) doctor(ctx context.Context, args []string) error {
+	return a.daemonProgram(ctx, append([]string{"doctor"}, args...))
+}
+
+// daemonProgram runs agentd with arguments; its exit code is this program's.
+func (a *app) daemonProgram(ctx context.Context, args []string) error {
 	exe, err := findDaemon()
 	if err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, exe, append([]string{"doctor"}, args...)...)
+	cmd := exec.CommandContext(ctx, exe, args...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = a.stdin, a.stdout, a.stderr
 	err = cmd.Run()
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.ExitCode() >= 0 {
@@ -229,7 +234,7 @@ func (a *app) doctor(ctx context.Context, args []string) error {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("agentd doctor: %w", err)
+		return fmt.Errorf("agentd %s: %w", args[0], err)
 	}
 	return nil
 }

@@ -42,6 +42,36 @@ func (a *app) mcpCmd() *cobra.Command {
 	c.Flags().StringVarP(&o.Model, "model", "m", "", "model of runs that name none")
 	c.Flags().StringArrayVar(&o.Net, "net", nil, "let boxes of its runs connect to HOST:PORT, *.SUFFIX:PORT, CIDR:PORT or public (repeatable)")
 	c.Flags().StringVar(&o.Memory, "memory", "", "what its runs do with memory: off, read, propose or auto")
+	for _, sub := range [][2]string{
+		{"ls", "List the MCP servers that runs may use"}, {"tools NAME", "List what a server offers"}, {"check [NAME...]", "Start or reach servers and compare what they offer with what was pinned (--accept takes it over)"},
+		{"login NAME", "Log in to a server over OAuth"}, {"logout NAME", "Forget a login"},
+	} {
+		c.AddCommand(a.daemonMCP(sub[0], sub[1]))
+	}
+	return c
+}
+
+// daemonMCP is a subcommand that the daemon's program does, which holds the client.
+func (a *app) daemonMCP(use, short string) *cobra.Command {
+	c := &cobra.Command{Use: use, Short: short, Args: cobra.ArbitraryArgs}
+	asJSON := c.Flags().Bool("json", false, "print JSON")
+	var accept *bool
+	if c.Name() == "check" {
+		accept = c.Flags().Bool("accept", false, "accept what differs for later runs")
+	}
+	c.RunE = a.do(func(ctx context.Context, args []string) error {
+		argv := append([]string{"mcp", c.Name()}, args...)
+		if *asJSON {
+			argv = append(argv, "--json")
+		}
+		if accept != nil && *accept {
+			argv = append(argv, "--accept")
+		}
+		if a.home != "" {
+			argv = append(argv, "--home", a.home)
+		}
+		return a.daemonProgram(ctx, argv)
+	})
 	return c
 }
 

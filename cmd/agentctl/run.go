@@ -31,6 +31,7 @@ type runFlags struct {
 	memory, mode            string
 	apply                   bool
 	browser                 bool
+	mcp                     []string
 	json, detach, ephemeral bool
 	yes, plain, tui         bool
 	set                     func(flag string) bool
@@ -74,6 +75,7 @@ agentctl run -f goals/upgrade.goal.md --json --yes`,
 	fl.StringVar(&f.mode, "mode", "", "where it works: direct (in the workspace, the default), copy (a copy, see agentctl apply) or worktree (a git checkout, which becomes a branch)")
 	fl.BoolVar(&f.apply, "apply", false, "with --mode copy or worktree: apply the work when the run is accepted")
 	fl.BoolVar(&f.browser, "browser", false, "offer a web browser; without this, where the goal names an address or --net is given; =false never")
+	fl.StringArrayVar(&f.mcp, "mcp", nil, "MCP server to offer: the NAME of a configured one (then only those that are named; none for none), or a FILE that names some (repeatable)")
 	fl.IntVar(&f.parallel, "parallel", 0, "most tasks at once")
 	fl.BoolVarP(&f.yes, "yes", "y", false, "approve what asks; never what policy denies or what is in doubt")
 	fl.BoolVarP(&f.detach, "detach", "d", false, "print the run's id and leave it to the daemon")
@@ -198,6 +200,17 @@ func (a *app) request(f runFlags, args []string) (api.StartRequest, error) {
 	}
 	if f.mode != "" && !slices.Contains([]string{"direct", "copy", "worktree"}, f.mode) {
 		return req, invalid("use direct, copy or worktree", "--mode %.40q is none of them", f.mode)
+	}
+	for _, m := range f.mcp {
+		if strings.ContainsAny(m, "/.") {
+			if m, err = filepath.Abs(m); err != nil {
+				return req, err
+			}
+			if _, err := os.Stat(m); err != nil {
+				return req, invalid("give a file with mcpServers, or a name that agentctl mcp ls lists", "--mcp: %v", err)
+			}
+		}
+		req.MCP = append(req.MCP, m)
 	}
 	if f.apply && (f.mode == "" || f.mode == "direct") {
 		return req, invalid("add --mode copy or --mode worktree", "--apply: in the mode direct the work is in the workspace already")

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"io"
+	"os"
 
 	"agentd/api"
 	"agentd/journal"
@@ -79,5 +80,13 @@ func (b *runBrowser) Close() error { return errors.Join(b.Browser.Close(), b.rel
 
 // toolset are the tools of this daemon's runs.
 func (d *daemon) toolset() (*tools.Set, error) {
-	return tools.Builtin().WithMemory().WithNetwork().With(browser.Tool{}, web.NewHTTP(d.newProxy))
+	more := []tools.Tool{browser.Tool{}, web.NewHTTP(d.newProxy)}
+	engine, err := d.cfg.Search.searchEngine(os.Getenv)
+	if err != nil {
+		return nil, err
+	}
+	if engine != nil {
+		more = append(more, web.NewSearch(engine, d.newProxy))
+	}
+	return tools.Builtin().WithMemory().WithNetwork().With(more...)
 }

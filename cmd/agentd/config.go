@@ -30,6 +30,7 @@ type config struct {
 	Sandbox   sandboxConfig             `yaml:"sandbox"`
 	Local     localConfig               `yaml:"local"`
 	MCP       mcpConfig                 `yaml:"mcp"`
+	Search    searchConfig              `yaml:"search"`    // the service that web_search asks
 	Budget    budgetConfig              `yaml:"budget"`    // default bounds of a run
 	Providers map[string]providerConfig `yaml:"providers"` // by provider name
 }

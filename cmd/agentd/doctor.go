@@ -98,6 +98,7 @@ func (r *report) examine(ctx context.Context, d *daemon, measure bool) {
 	r.boxes(d)
 	r.model(ctx, d, measure)
 	r.chromium(ctx)
+	r.search(d, os.Getenv)
 }
 
 // data looks at the data folder: can it be written, is there room.

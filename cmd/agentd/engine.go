@@ -65,12 +65,15 @@ func (e *engine) Start(ctx context.Context, r api.StartRequest, key string) (jou
 	if rep := e.d.box.Report(); rep.Level < least {
 		return "", false, api.Errorf(api.ErrSandbox, cmp.Or(rep.Fix, "this version has no backend for more: lower sandbox.min in the goal, or sandbox.require in config.yaml"), "commands need the sandbox level %s, this machine has %s", least, rep.Level)
 	}
+	if _, err := e.d.chosenServers(r.MCP); err != nil && len(r.MCP) > 0 {
+		return "", false, api.Errorf(api.ErrInvalid, "agentctl mcp ls lists them", "%v", err)
+	}
 	if r.Browser, err = e.d.browserOf(r.Browser); err != nil {
 		return "", false, err
 	}
 	return e.Engine.Start(ctx, agent.Request{
 		Goal: goal, Workspace: ws, Model: r.Model, Yes: r.Yes, Attended: r.Attended && !e.d.opts.ephemeral,
-		DenyAsks: (e.d.opts.ephemeral || goal.Unattended == goals.UnattendedDeny && !r.Attended) && !r.Yes, Net: net, Secrets: secrets, Parallel: r.Parallel, Lead: workspace.Lead(ws) + workspace.Named(ws, goal.Text) + workspace.Guides(ws), Memory: r.Memory, Mode: r.Mode, Apply: r.Apply, Browser: r.Browser,
+		DenyAsks: (e.d.opts.ephemeral || goal.Unattended == goals.UnattendedDeny && !r.Attended) && !r.Yes, Net: net, Secrets: secrets, Parallel: r.Parallel, Lead: workspace.Lead(ws) + workspace.Named(ws, goal.Text) + workspace.Guides(ws), Memory: r.Memory, Mode: r.Mode, Apply: r.Apply, MCP: r.MCP, Browser: r.Browser,
 	}, key)
 }
 

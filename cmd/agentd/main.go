@@ -31,6 +31,8 @@ const usage = `agentd owns runs and serves clients on a unix socket. agentctl st
   agentd [flags]               serve until SIGTERM
   agentd doctor [--json]       say what this machine can do; exit 1 if runs can't work
   agentd doctor --abuse        try to break out of the sandbox, in every way listed; takes minutes
+  agentd mcp ls|tools|check|login|logout
+                               look at the configured MCP servers, log in to one
   agentd db check FILE         check a journal's structure (exit 1 and the fault)
   agentd memory repair FILE NEW
                                write what is whole of a damaged memory to a new file
@@ -47,6 +49,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		switch args[0] {
 		case "doctor":
 			return runDoctor(ctx, args[1:], stdout, stderr)
+		case "mcp":
+			return runMCP(ctx, args[1:], stdout, stderr)
 		case "db":
 			if len(args) == 3 && args[1] == "check" {
 				return fail(stderr, bolt.CheckFile(args[2]))

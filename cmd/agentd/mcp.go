@@ -3,9 +3,11 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"agentd/agent"
 	"agentd/goals"
@@ -55,6 +57,46 @@ func (d *daemon) globalServers() ([]mcp.Server, error) {
 	return out, faults
 }
 
+// chosenServers are those of the configuration, or where names are given those alone, disabled ones too, and those of the files
+// whose paths are given, which win.
+func (d *daemon) chosenServers(chosen []string) ([]mcp.Server, error) {
+	global, fault := d.globalServers()
+	var files, named []mcp.Server
+	names := false
+	for _, c := range chosen {
+		if filepath.IsAbs(c) {
+			data, err := os.ReadFile(c)
+			if err != nil {
+				return nil, err
+			}
+			list, err := mcp.Parse(c, data, os.Getenv)
+			if err != nil {
+				return nil, err
+			}
+			files = append(files, list...)
+			continue
+		}
+		names = true
+		if c == noServers {
+			continue
+		}
+		i := slices.IndexFunc(global, func(s mcp.Server) bool { return s.Name == c })
+		if i < 0 {
+			return nil, errors.Join(fmt.Errorf("no MCP server %.60q is configured", c), fault)
+		}
+		s := global[i]
+		s.Disabled = false
+		named = append(named, s)
+	}
+	if names {
+		return append(files, named...), nil
+	}
+	return append(files, global...), fault
+}
+
+// noServers is the name that stands for none of the configured ones.
+const noServers = "none"
+
 // goalServers are those that a goal file asks for, which win over the user's of the same name. They reach what the run may and
 // nothing beyond: a goal file opens no host.
 func goalServers(g goals.Goal, net []string) []mcp.Server {
@@ -71,7 +113,7 @@ func goalServers(g goals.Goal, net []string) []mcp.Server {
 
 // servers opens a run's MCP servers; none is started yet.
 func (d *daemon) servers(run journal.RunID, s journal.RunStarted) agent.Servers {
-	global, err := d.globalServers()
+	global, err := d.chosenServers(s.MCP)
 	if err != nil {
 		d.log.Warn("MCP servers not configured", "run", run, "err", err)
 	}

@@ -169,6 +169,7 @@ func TestLoginFails(t *testing.T) {
 // The same tools over streamable HTTP, with what a connection does beside answering.
 func TestHTTP(t *testing.T) {
 	r := newRig(t)
+	mcptest.Told = filepath.Join(t.TempDir(), "cancelled.txt")
 	var seen http.Header
 	h := mcptest.HTTP(mcptest.New(""))
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {

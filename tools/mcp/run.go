@@ -81,6 +81,20 @@ func Open(opts Options, servers []Server) *Run {
 	return r
 }
 
+// Ask starts or reaches a server and returns what it offers now. Nothing is pinned.
+func Ask(ctx context.Context, opts Options, s Server, p sandbox.Policy) (*Listing, error) {
+	r := Open(opts, []Server{s})
+	defer r.Close()
+	c := r.clients[s.Name]
+	if c == nil {
+		return nil, fmt.Errorf("the MCP server %s is disabled", s.Name)
+	}
+	if _, err := c.connect(ctx, p); err != nil {
+		return nil, err
+	}
+	return c.listing(), nil
+}
+
 // Close ends all servers and waits for them.
 func (r *Run) Close() error {
 	r.cancel(ErrClosed)

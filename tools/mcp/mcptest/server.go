@@ -16,6 +16,9 @@ import (
 	sdk "github.com/modelcontextprotocol/go-sdk/mcp"
 )
 
+// Told is the file that a tool writes when it is told to stop.
+var Told = "cancelled.txt"
+
 // EchoArgs are the arguments of the tool echo.
 type EchoArgs struct {
 	Text string `json:"text" jsonschema:"what to say"`
@@ -44,7 +47,7 @@ func New(describe string) *sdk.Server {
 		for i := range 10 {
 			select {
 			case <-ctx.Done():
-				return nil, nil, os.WriteFile("cancelled.txt", []byte("told"), 0o644)
+				return nil, nil, os.WriteFile(Told, []byte("told"), 0o644)
 			case <-time.After(100 * time.Millisecond):
 			}
 			_ = r.Session.NotifyProgress(ctx, &sdk.ProgressNotificationParams{ProgressToken: r.Params.GetProgressToken(), Progress: float64(i + 1), Total: 10, Message: "working"})
@@ -53,7 +56,7 @@ func New(describe string) *sdk.Server {
 	})
 	sdk.AddTool(s, &sdk.Tool{Name: "hang", Description: "Never answers."}, func(ctx context.Context, _ *sdk.CallToolRequest, _ struct{}) (*sdk.CallToolResult, any, error) {
 		<-ctx.Done()
-		return nil, nil, os.WriteFile("cancelled.txt", []byte("told"), 0o644)
+		return nil, nil, os.WriteFile(Told, []byte("told"), 0o644)
 	})
 	sdk.AddTool(s, &sdk.Tool{Name: "die", Description: "Ends the server."}, func(context.Context, *sdk.CallToolRequest, struct{}) (*sdk.CallToolResult, any, error) {
 		fmt.Fprintln(os.Stderr, "out of memory, say")
