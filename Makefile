@@ -12,9 +12,10 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 STATIC   = CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)'
 SOURCES := $(shell find . -name '*.go' -not -name '*_test.go' -not -path './.git/*') $(shell find . -path './*/prompts/*' -o -name '*.s' -o -name '*.yaml' -o -name '*.json' -o -name 'go.mod') 
 
+NPM  = $(CACHE)/npm-mcp-1
 DOJO = $(CACHE)/agentdojo-0.1.35
 
-.PHONY: test-taint run build test check check-cross setup test-crash test-sandbox test-browser test-model test-memory test-arm64 test-goals test-ablation fuzz bench screenshots clean
+.PHONY: test-mcp test-taint run build test check check-cross setup test-crash test-sandbox test-browser test-model test-memory test-arm64 test-goals test-ablation fuzz bench screenshots clean
 
 ## run: install what is missing, build, start the daemon and run GOAL (in WORKSPACE, or a fresh folder)
 run: bin/.built
@@ -74,9 +75,19 @@ test-browser:
 test-memory:
 	MEMORY_KILLS=500 go test -count=1 -timeout 30m -run 'Crash|Kill' ./memory/...
 
+## test-mcp: real MCP servers and the conformance suite, fetched with npm into the cache
+test-mcp: $(NPM)/.done
+	NPM_DIR=$(NPM) CGO_ENABLED=0 go test -tags npm -count=1 -timeout 15m -v -run 'Filesystem|Everything|Conformance' ./tools/mcp/npmtest ./cmd/agentctl/mcp
+
+$(NPM)/.done:
+	@scripts/need.sh npm:npm
+	mkdir -p $(NPM)
+	cd $(NPM) && npm install --prefix . --no-audit --no-fund --loglevel error @modelcontextprotocol/server-everything@2026.8.31 @modelcontextprotocol/server-filesystem@2026.8.31 @modelcontextprotocol/conformance@0.1.16 node@22
+	@touch $@
+
 ## test-taint: AgentDojo (suites banking and slack) through the MCP client, a scripted model that obeys injected text and one that doesn't; EVERY=4 runs a quarter
 test-taint: bin/.built $(DOJO)/.done
-	@for suite in banking slack; do for how in "-obey" "" "-obey -nobody"; do \
+	@set -e; for suite in banking slack; do for how in "-obey" "" "-obey -nobody"; do \
 		go run ./evals/dojo -python $(DOJO)/bin/python -suite $$suite -every $(or $(EVERY),1) $$how || exit 1; \
 	done; done
 
