@@ -6,6 +6,7 @@ type HTTP struct {
 	URL     string `json:"url" expr:"url"`
 	Headers string `json:"headers,omitempty" expr:"headers" desc:"one Name: value a line"`
 	Body    string `json:"body,omitempty" expr:"body"`
+	Query   string `json:"query,omitempty" expr:"query" desc:"jq filter for a JSON answer"`
 	Page    int    `json:"page,omitempty" expr:"page" desc:"of a long text"`
 	Raw     bool   `json:"raw,omitempty" expr:"raw" desc:"as it came, not as readable text"`
 }

@@ -77,6 +77,11 @@ func check(a args.HTTP) error {
 	case a.Body != "" && reads(a.Method):
 		return fmt.Errorf(`a request %s has no body: leave "body" out or set the method`, method(a))
 	}
+	if a.Query != "" {
+		if _, err := compile(a.Query); err != nil {
+			return err
+		}
+	}
 	_, err = headersOf(a.Headers)
 	return err
 }
@@ -230,6 +235,12 @@ func readable(ctx context.Context, body []byte, contentType string, at *url.URL,
 	}
 	text := string(body)
 	switch {
+	case a.Query != "":
+		out, err := query(ctx, a.Query, body)
+		if err != nil {
+			return fmt.Sprintf("the query gave nothing: %s\n", clip(visible(err.Error()), 300))
+		}
+		text = out
 	case a.Raw:
 	case kind == "text/html" || kind == "application/xhtml+xml":
 		if md, err := markdown(ctx, text, at); err == nil {
