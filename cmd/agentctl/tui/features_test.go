@@ -109,9 +109,9 @@ func TestMemoryReview(t *testing.T) {
 	m.Update(proposedMsg{items: []api.MemoryItem{
 		{ID: "m1", Namespace: "user", Trust: "model", Text: "Tests run with \x1b]0;owned\amake test.", Contradicts: []string{"m0"}},
 		{ID: "m2", Namespace: "repository:/p", Trust: "untrusted", Text: "Another."},
-	}})
+	}, against: map[string]api.MemoryItem{"m0": {ID: "m0", State: "accepted", Trust: "person", Text: "Tests run with \x1b]0;owned\ago test."}}})
 	checkFrame(t, m)
-	if got := screen(m); !strings.Contains(got, "1 of 2") || !strings.Contains(got, "make test") || !strings.Contains(got, "contradicts m0") {
+	if got := screen(m); !strings.Contains(got, "1 of 2") || !strings.Contains(got, "make test") || !strings.Contains(got, "contradicts m0 (accepted, trust person): Tests run with") {
 		t.Errorf("screen\n%s", got)
 	}
 	if cmd := press(m, "a"); cmd == nil {

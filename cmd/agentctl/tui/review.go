@@ -12,14 +12,16 @@ import (
 // review goes through what runs want remembered, one by one.
 type review struct {
 	items   []api.MemoryItem
+	against map[string]api.MemoryItem // what they contradict
 	at, top int
 	busy    bool
 }
 
 type (
 	proposedMsg struct {
-		items []api.MemoryItem
-		err   error
+		items   []api.MemoryItem
+		against map[string]api.MemoryItem
+		err     error
 	}
 	reviewedMsg struct {
 		id    string
@@ -28,19 +30,34 @@ type (
 	}
 )
 
+// maxAgainst bounds how many contradicted items are read for one review.
+const maxAgainst = 200
+
 func reviewMemory(m *Model) tea.Cmd {
 	m.push(&review{busy: true})
 	ctx, c := m.ctx, m.client
 	return func() tea.Msg {
 		items, err := c.ListMemory(ctx, api.MemoryFilter{State: "proposed", Limit: 1000})
-		return proposedMsg{items, err}
+		against := map[string]api.MemoryItem{}
+		for _, it := range items {
+			for _, id := range it.Contradicts {
+				if _, have := against[id]; have || len(against) >= maxAgainst {
+					continue
+				}
+				// One that is forgotten by now is named by its ID alone.
+				if o, err := c.Memory(ctx, id); err == nil {
+					against[id] = o
+				}
+			}
+		}
+		return proposedMsg{items, against, err}
 	}
 }
 
 func (m *Model) gotProposed(msg proposedMsg) tea.Cmd {
 	for _, o := range m.overlays {
 		if r, ok := o.(*review); ok {
-			r.busy, r.items, r.at = false, msg.items, 0
+			r.busy, r.items, r.against, r.at = false, msg.items, msg.against, 0
 			if msg.err != nil {
 				m.pop()
 				return m.fail("read the proposals", msg.err)
@@ -132,11 +149,24 @@ func (r *review) view(_ *Model, w, h int) []string {
 			faint.paint(clip(fmt.Sprintf("%d of %d · %s · trust %s · %s", r.at+1, len(r.items), line(it.ID), line(it.Trust), line(it.Namespace)), in)),
 			faint.paint(clip("from "+line(strings.TrimSpace(from)), in)), "")
 		body := wrap(safe(it.Text), in)
-		room := max(h-10, 3)
+		var against []string
+		for i, id := range it.Contradicts {
+			if i == 3 {
+				against = append(against, fmt.Sprintf("and %d more", len(it.Contradicts)-i))
+				break
+			}
+			said := "contradicts " + line(id)
+			if o, ok := r.against[id]; ok {
+				said += " (" + line(o.State) + ", trust " + line(o.Trust) + "): " + line(o.Text)
+			}
+			l := wrap(said, in)
+			against = append(against, l[:min(len(l), 3)]...)
+		}
+		room := max(h-9-max(len(against), 1), 3)
 		r.top = max(min(r.top, len(body)-room), 0)
 		lines = append(lines, body[r.top:min(r.top+room, len(body))]...)
-		for _, id := range it.Contradicts {
-			lines = append(lines, alert.paint(clip("contradicts "+line(id), in)))
+		for _, l := range against {
+			lines = append(lines, alert.paint(clip(l, in)))
 		}
 		for _, id := range it.Supersedes {
 			lines = append(lines, faint.paint(clip("takes the place of "+line(id), in)))
