@@ -23,6 +23,7 @@ var allowed = map[string]string{
 	"memory/vec":          "",
 	"tools/args":          "",
 	"policy":              "tools/args",
+	"authority":           "goals policy",
 	"llm/langchain":       "llm",
 	"llm/local":           "llm",
 	"llm/local/serve":     "llm/local/serve/gbnf",

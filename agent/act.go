@@ -124,6 +124,16 @@ func (d *driver) wrongResult(ctx context.Context, id string, f *args.Finish) (wr
 	}
 	err = d.led.view(ctx, func(s *journal.State) {
 		task := s.Tasks[id]
+		if form := s.Start.Goal.Result.Schema; form != nil && lastTask(s, id) {
+			raw, err := planner.ResultJSON(f.Result)
+			if err == nil {
+				err = goals.CheckJSON(form, raw)
+			}
+			if err != nil {
+				wrong = clip(fmt.Sprintf("The work is not done: the run's result must be JSON of the schema %s, but %v. Finish again with that JSON as the result.", form, err), 2000)
+				return
+			}
+		}
 		for _, seed := range s.Start.Goal.Plan.Tasks {
 			if len(seed.Out) == 0 || task == nil || task.Seed != seed.ID {
 				continue
@@ -138,6 +148,16 @@ func (d *driver) wrongResult(ctx context.Context, id string, f *args.Finish) (wr
 		}
 	})
 	return wrong, err
+}
+
+// lastTask reports whether a task is the only one that is not done: its result is the run's.
+func lastTask(s *journal.State, id string) bool {
+	for _, t := range s.Plan.Tasks {
+		if other := s.Tasks[t.ID]; t.ID != id && (other == nil || other.Status != journal.TaskDone) {
+			return false
+		}
+	}
+	return true
 }
 
 // end finishes a task by the agent's own word.
@@ -242,9 +262,14 @@ func (d *driver) judge(t *tx, id string, m move, running, finished, wait *bool) 
 	}
 	egress := leaves(t.State, m)
 	origins := slices.Concat(t.TaskOrigins(id), inlets(t.Start.Goal))
-	v := d.rules.Decide(policy.Call{
+	call := policy.Call{
 		Args: m.args, Effect: string(m.effect), Egress: egress, Sandboxed: true, Origins: origins, Workspace: t.Start.Workspace, Goal: t.Start.Goal.Name,
-	})
+	}
+	if why := d.beyond(m); why != "" {
+		refuse("ceiling", why)
+		return nil
+	}
+	v := d.rules.Decide(call)
 	v = doubted(v, m)
 	verdict := journal.Verdict{Do: string(v.Do), Rule: v.Rule, Why: v.Why}
 	start := journal.ToolStarted{Call: m.call, Effect: string(m.effect), Egress: egress, Verdict: verdict, Try: 1}
@@ -261,6 +286,10 @@ func (d *driver) judge(t *tx, id string, m move, running, finished, wait *bool) 
 		switch {
 		case t.Start.Yes && !(len(origins) > 0 && m.call.Tool == args.Network{}.Tool()): // a yes given beforehand opens no host that untrusted content may have named
 			t.add(journal.AskAnswered{Ask: m.call.ID, Answer: "allow", By: "--yes"}, start)
+			*running = true
+		case d.approved(t.State, call, v):
+			by, _ := d.rules.Approved(call)
+			t.add(journal.AskAnswered{Ask: m.call.ID, Answer: "allow", By: "approve_if", Reason: clip(by, 500)}, start)
 			*running = true
 		case t.Start.DenyAsks:
 			t.add(journal.AskAnswered{Ask: m.call.ID, Answer: "deny", By: "unattended", Reason: "nobody can answer in this run"})
@@ -319,14 +348,36 @@ func (d *driver) perform(ctx context.Context, m move) ([]journal.Event, error) {
 	if d.memory != nil {
 		mem = &receipts{Memory: d.memory}
 	}
-	env := tools.Env{Box: d.cfg.Box, Policy: d.boxPolicy(), Root: d.root, Protect: d.protected, Call: m.call.ID, Step: m.step}
+	var writes []string
+	alone := false
+	if err := d.led.view(ctx, func(s *journal.State) { writes, alone = taskWrites(s, m.call.Task), len(s.OpenCalls()) <= 1 }); err != nil {
+		return nil, err
+	}
+	pol, err := d.taskPolicy(writes)
+	var sc *scope
+	if err == nil && m.effect != tools.Read {
+		sc, err = d.scoped(writes, alone)
+	}
+	if err != nil {
+		return []journal.Event{journal.ToolFinished{Call: m.call, Status: journal.ToolFailed, Exit: -1, Head: clip(err.Error(), 2000)}}, ctxErr(ctx)
+	}
+	env := tools.Env{Box: d.cfg.Box, Policy: pol, Root: d.root, Protect: d.refused(writes), Unseen: d.unseen, Call: m.call.ID, Step: m.step}
 	if m.call.Tool != browserTool {
 		e := d.result(ctx, m, env, mem)
+		if note, err := d.settle(ctx, sc); err != nil {
+			return nil, err
+		} else if note != "" {
+			if e.Tail += "\n[" + note + "]"; e.Tail[0] == '\n' && len(e.Tail) == len(note)+3 && e.Bytes <= int64(len(e.Head)) {
+				e.Head, e.Tail = e.Head+e.Tail, ""
+			}
+			e.Bytes += int64(len(note) + 3)
+			e.Changed = slices.DeleteFunc(e.Changed, func(p string) bool { return !inScope(sc.globs, p) })
+		}
 		return append(mem.events(m.call), e), ctxErr(ctx)
 	}
 	env.Room = roomFor(d.models[d.current()].Info()).file
 	var seen map[string][]journal.Tab
-	err := d.led.view(ctx, func(s *journal.State) { seen = maps.Clone(s.Tabs) })
+	err = d.led.view(ctx, func(s *journal.State) { seen = maps.Clone(s.Tabs) })
 	if err == nil {
 		env.Tabs, err = d.tabs(m.call.Task, seen)
 	}

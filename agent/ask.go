@@ -38,9 +38,10 @@ const (
 // ask makes one model call durable, makes it, and tries again or elsewhere while the failure allows it. Every try is
 // an event with its reservation: no call is made whose worst case doesn't fit the budget.
 func (d *driver) ask(ctx context.Context, q question) (*llm.Reply, *answered, error) {
-	link := d.current()
+	seat := d.seat(q.purpose)
+	models, link := d.chain(seat), d.at(seat)
 	for try := 1; ; try++ {
-		model := d.models[link]
+		model := models[link]
 		asked, req, model, err := d.afford(ctx, q, model, try)
 		var short *tight
 		if errors.As(err, &short) && short.task == "" {
@@ -77,13 +78,13 @@ func (d *driver) ask(ctx context.Context, q question) (*llm.Reply, *answered, er
 		switch {
 		case e.Kind == llm.KindContext && try < maxTries:
 			// the next render is smaller: it counts these failures
-		case e.Retryable() && try < maxTries && e.RetryAfter <= maxPatience && (link+1 == len(d.models) || try < 2):
+		case e.Retryable() && try < maxTries && e.RetryAfter <= maxPatience && (link+1 == len(models) || try < 2):
 			if err := sleep(ctx, delay(try, e.RetryAfter)); err != nil {
 				return nil, nil, err
 			}
-		case e.Failover() && link+1 < len(d.models):
-			link, try = d.failover(link), 0
-			if err := d.note(ctx, "model", q.task, "%s: going on with %s", e, d.models[link].Info().Name); err != nil {
+		case e.Failover() && link+1 < len(models):
+			link, try = d.moveOn(seat, link), 0
+			if err := d.note(ctx, "model", q.task, "%s: going on with %s", e, models[link].Info().Name); err != nil {
 				return nil, nil, err
 			}
 		default:
@@ -100,7 +101,9 @@ func (d *driver) prepareBox() {
 		return
 	}
 	if p, ok := d.cfg.Box.(interface{ Prepare(sandbox.Policy) }); ok {
-		p.Prepare(d.boxPolicy())
+		if pol, err := d.taskPolicy(nil); err == nil && len(d.start.Goal.Writable) == 0 { // else its mount points would be made and unmade at every call
+			p.Prepare(pol)
+		}
 	}
 }
 
@@ -149,7 +152,7 @@ func (d *driver) afford(ctx context.Context, q question, model llm.Model, try in
 	if !isUSD(err) {
 		return asked, req, model, err
 	}
-	for _, m := range cheaper(d.models, model) {
+	for _, m := range cheaper(d.chain(d.seat(q.purpose)), model) {
 		was := q.before
 		q.before = append(q.before[:len(q.before):len(q.before)], journal.Noted{
 			Topic: "budget", Task: q.task, Text: clip(fmt.Sprintf("%v: this call goes to %s, which costs less", err, m.Info().Name), 500),

@@ -51,7 +51,7 @@ func (c *Config) offers(s journal.RunStarted) (set, small *tools.Set) {
 			small = more
 		}
 	}
-	return set, small
+	return allowed(set, s.Goal), allowed(small, s.Goal)
 }
 
 // pages is a run's browser, made when it is first needed.

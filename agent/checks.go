@@ -162,7 +162,8 @@ func (d *driver) facts(ctx context.Context) (policy.Facts, error) {
 func progress(s *journal.State) *policy.Progress {
 	p := &policy.Progress{
 		Cost: s.Spent.USD, Tokens: int(s.Spent.Tokens), Steps: s.Spent.Steps, Minutes: s.Spent.Active.Minutes(),
-		Plan: policy.PlanProgress{Tasks: len(s.Tasks), Revision: s.Plan.Revision},
+		Plan:  policy.PlanProgress{Tasks: len(s.Tasks), Revision: s.Plan.Revision},
+		Stall: policy.Stall{Steps: stall(s)},
 	}
 	for _, t := range s.Tasks {
 		switch t.Status {
@@ -264,6 +265,9 @@ func journaled(results []acceptance.Result) []journal.Check {
 // accept ends the run well. Criteria that the planner proposed must also notice damage: a check that still passes when the run's
 // changes are spoilt does not look at them, and a run that only such checks accept is unverified.
 func (d *driver) accept(ctx context.Context, self bool) error {
+	if err := d.giveOpinion(ctx); err != nil {
+		return err
+	}
 	if !self {
 		return d.finishAs(ctx, journal.RunFinished{Status: journal.StatusAccepted})
 	}

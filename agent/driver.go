@@ -50,7 +50,8 @@ type driver struct {
 	log    *slog.Logger
 	led    *ledger
 	run    journal.RunID
-	models []llm.Model // the failover chain
+	models []llm.Model            // the failover chain
+	seats  map[string][]llm.Model // the chains of other roles than the worker's
 	set    *tools.Set
 	small  *tools.Set   // what a small model is offered
 	memory tools.Memory // nil: none
@@ -76,10 +77,11 @@ type driver struct {
 
 	servers Servers // nil: none
 
-	mu     sync.Mutex // guards the fields below
-	link   int        // index into models
-	net    []string   // where boxes may connect: journal.State.Net
-	remote *remote    // what the servers offer, nil before it is asked for
+	mu     sync.Mutex     // guards the fields below
+	link   int            // index into models
+	links  map[string]int // of the other seats' chains
+	net    []string       // where boxes may connect: journal.State.Net
+	remote *remote        // what the servers offer, nil before it is asked for
 }
 
 // drive runs until the run has ended, another driver took it, or ctx ends.
@@ -150,6 +152,10 @@ func (d *driver) open(ctx context.Context) *outcome {
 		return &outcome{journal.StatusInternalErr, err.Error()}
 	}
 	if d.models, err = d.cfg.Open(ctx, d.start.Model); err != nil {
+		d.root.Close()
+		return &outcome{journal.StatusProvider, err.Error()}
+	}
+	if err := d.openSeats(ctx); err != nil {
 		d.root.Close()
 		return &outcome{journal.StatusProvider, err.Error()}
 	}
@@ -300,6 +306,9 @@ func (d *driver) work(ctx context.Context) error {
 		}
 		r := <-done
 		delete(running, r.id)
+		if r.err == nil && first == nil && len(running) == 0 {
+			r.err = d.stopHere(ctx, true)
+		}
 		if r.err != nil && first == nil {
 			first = r.err
 			stop(r.err)

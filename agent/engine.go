@@ -38,6 +38,7 @@ type Config struct {
 	Version  string
 	Memory   func(run journal.RunID, s journal.RunStarted) tools.Memory // what the run may recall and keep; nil: no memory
 	Servers  func(run journal.RunID, s journal.RunStarted) Servers      // the run's MCP servers, none of them started; nil: none
+	Ceiling  func(net string) (layer string)                            // who forbids that any run connects there, "" for nobody; nil: nobody
 	Now      func() time.Time
 	Log      *slog.Logger
 
@@ -64,6 +65,9 @@ type Request struct {
 	DenyAsks  bool
 	Net       []string
 	Secrets   []journal.Secret
+	Planner   string   // chain of the models that plan; "" is Model
+	Judge     string   // chain of the models that give an opinion; "" is Planner
+	Grants    []string // what a person, or somebody's default, granted the goal file
 	Parallel  int
 	Lead      string
 	Memory    string   // one of MemoryModes; "" is off
@@ -151,7 +155,7 @@ func (e *Engine) Start(ctx context.Context, r Request, key string) (id journal.R
 		r.Parallel = 1 // one slot
 	}
 	first := journal.RunStarted{
-		Goal: r.Goal, Workspace: r.Workspace, Model: r.Model, Yes: r.Yes, Attended: r.Attended, DenyAsks: r.DenyAsks, Net: r.Net, Secrets: r.Secrets,
+		Goal: r.Goal, Workspace: r.Workspace, Model: r.Model, Yes: r.Yes, Attended: r.Attended, DenyAsks: r.DenyAsks, Net: r.Net, Secrets: r.Secrets, Grants: r.Grants, Planner: r.Planner, Judge: r.Judge,
 		Parallel: r.Parallel, Version: e.cfg.Version, Key: key, Lead: r.Lead, Memory: r.Memory, Mode: r.Mode, Apply: r.Apply,
 		MCP: r.MCP, Browser: e.cfg.browserFor(r.Browser, r.Goal.Text, r.Net),
 	}

@@ -67,7 +67,7 @@ func (d *driver) plan(ctx context.Context, reason string, revise func(*journal.S
 	q := planQuestion{revise: revise}
 	var in planner.Input
 	var had []string
-	info := d.models[d.current()].Info()
+	info := d.planInfo()
 	if err := d.led.view(ctx, func(s *journal.State) { in, had = q.input(s, info), earlier(s, "plan") }); err != nil {
 		return err
 	}

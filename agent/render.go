@@ -123,6 +123,12 @@ func (d *driver) brief(s *journal.State, task *journal.Task, r room) string {
 	if len(s.Start.Goal.Protect) > 0 {
 		section("Never change", strings.Join(s.Start.Goal.Protect, " "))
 	}
+	if len(s.Start.Goal.Writable) > 0 {
+		section("Only these files may be written; nothing else is kept", strings.Join(s.Start.Goal.Writable, " "))
+	}
+	if form := s.Start.Goal.Result.Schema; form != nil && lastTask(s, task.ID) {
+		section("The result with which you finish must be JSON of this schema", clip(string(form), 2000))
+	}
 	if len(s.Net) > 0 {
 		section("Network is open to", strings.Join(s.Net, " "))
 	}
@@ -188,6 +194,12 @@ func briefSmall(s *journal.State, task *journal.Task, r room) string {
 	}
 	if len(s.Start.Goal.Protect) > 0 {
 		fmt.Fprintf(&b, "Never change: %s\n\n", strings.Join(s.Start.Goal.Protect, " "))
+	}
+	if len(s.Start.Goal.Writable) > 0 {
+		fmt.Fprintf(&b, "Write only: %s\n\n", strings.Join(s.Start.Goal.Writable, " "))
+	}
+	if form := s.Start.Goal.Result.Schema; form != nil && lastTask(s, task.ID) {
+		fmt.Fprintf(&b, "The result must be JSON of this schema: %s\n\n", clip(string(form), 600))
 	}
 	if len(s.Net) > 0 {
 		fmt.Fprintf(&b, "Network is open to: %s\n\n", strings.Join(s.Net, " "))

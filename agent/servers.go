@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -49,7 +50,8 @@ func (d *driver) offered(s *journal.State) *remote {
 		return &remote{}
 	}
 	if d.remote == nil || d.remote.listed != s.Listed {
-		d.remote = newRemote(d.servers.Tools(s.Servers), s.Listed)
+		list := slices.DeleteFunc(d.servers.Tools(s.Servers), func(t tools.Tool) bool { return !serverTool(s.Start.Goal, t) })
+		d.remote = newRemote(list, s.Listed)
 	}
 	return d.remote
 }
@@ -163,6 +165,9 @@ func (d *driver) relist(t *tx) {
 	d.offered(t.State)
 }
 
+// ruleChanged is the rule of an ask that the tool itself wants.
+const ruleChanged = "changed"
+
 // doubted turns an allowance into an ask where the tool wants one.
 func doubted(v policy.Verdict, m move) policy.Verdict {
 	q, ok := m.tool.(tools.Doubter)
@@ -170,7 +175,7 @@ func doubted(v policy.Verdict, m move) policy.Verdict {
 		return v
 	}
 	if why := q.Doubt(m.args); why != "" {
-		return policy.Verdict{Do: policy.Ask, Rule: "changed", Why: why}
+		return policy.Verdict{Do: policy.Ask, Rule: ruleChanged, Why: why}
 	}
 	return v
 }

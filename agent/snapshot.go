@@ -123,6 +123,23 @@ func atLeast(least sandbox.Level, g goals.Goal) sandbox.Level {
 	return max(least, level)
 }
 
+// taskPolicy is what a box of a task may do: what the run may, within the goal's scope and what the task itself declares.
+func (d *driver) taskPolicy(task []string) (sandbox.Policy, error) {
+	p := d.boxPolicy()
+	for _, globs := range [][]string{d.start.Goal.Writable, task} {
+		o, err := lookOutside(d.root, globs, "scope.write")
+		if err != nil {
+			return p, err
+		}
+		for _, s := range o.list() {
+			p.Protect = append(p.Protect, literal(s))
+		}
+	}
+	var err error
+	p.Hide, err = d.unseenPaths()
+	return p, err
+}
+
 // protected reports whether file tools must not write a workspace path.
 func (d *driver) protected(path string) bool {
 	path = tools.Fold(path)

@@ -102,6 +102,12 @@ func (d *driver) step(ctx context.Context, id string, pending []journal.Event) (
 			return done, err
 		}
 	}
+	if err := d.stopHere(ctx, false); err != nil {
+		if len(pending) > 0 {
+			err = errors.Join(err, d.led.do(ctx, func(t *tx) error { t.add(pending...); return nil }))
+		}
+		return false, err
+	}
 	var why string
 	reply, asked, err := d.ask(ctx, question{
 		task: id, purpose: "step", before: pending,

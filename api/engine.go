@@ -50,7 +50,8 @@ type StartRequest struct {
 	Protect   []string          `json:"protect,omitempty"`  // globs that nothing in the run may write
 	Net       []string          `json:"net,omitempty"`      // HOST:PORT or CIDR:PORT opened by the user
 	Secrets   []journal.Secret  `json:"secrets,omitempty"`  // added by the sandbox's proxy to requests for their hosts
-	Grant     bool              `json:"grant,omitempty"`    // the user has seen the network and the secrets that the goal file asks for
+	Grant     bool              `json:"grant,omitempty"`    // the user has seen all that the goal file asks for, and grants it for this run
+	Granted   []string          `json:"granted,omitempty"`  // what the user grants the goal file for this run, as a review names it
 	Model     string            `json:"model,omitempty"`    // provider/model or a chain a,b,c; "" is the daemon's default
 	Budget    goals.Budget      `json:"budget"`             // zero fields: the goal file's, else the default
 	Workspace string            `json:"workspace"`          // absolute path

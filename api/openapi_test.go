@@ -62,7 +62,7 @@ func TestOpenAPISchemasHaveTheFields(t *testing.T) {
 		FileDiff{}, ModelList{}, ModelInfo{}, Pull{}, PullLine{}, Delta{}, Info{}, SandboxInfo{}, Guarantee{},
 		MemoryItem{}, MemorySource{}, MemoryAdd{}, MemoryQuery{}, MemoryFound{}, MemoryHit{}, MemoryList{}, MemoryForgotten{}, MemoryReview{},
 		MemoryStats{}, MemoryImported{}, MemoryProgress{},
-		goals.Budget{}, journal.Summary{}, journal.Record{}, journal.Undone{}, journal.Applied{}, GoalTest{}, GoalTested{}, GoalTrial{}, ScheduleAdd{}, Scheduled{}, ScheduleRun{}, ScheduleList{}, SchedulePatch{},
+		goals.Budget{}, journal.Summary{}, journal.Record{}, journal.Undone{}, journal.Applied{}, GoalTest{}, GoalTested{}, GoalTrial{}, GoalReview{}, GoalReviewed{}, GoalWanted{}, Grant{}, GrantAdd{}, GrantList{}, Revoked{}, ScheduleAdd{}, Scheduled{}, ScheduleRun{}, ScheduleList{}, SchedulePatch{},
 	} {
 		known[reflect.TypeOf(v).Name()] = reflect.TypeOf(v)
 	}

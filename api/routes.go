@@ -58,7 +58,7 @@ func (s *Server) routes() []route {
 		{"GET", "/v1/info", s.info, 0},
 		{"GET", "/v1/backup", s.backup, 0},
 		{"GET", "/openapi.yaml", s.spec, 0},
-	}, append(s.memoryRoutes(), s.scheduleRoutes()...)...)
+	}, append(append(s.memoryRoutes(), s.scheduleRoutes()...), s.grantRoutes()...)...)
 }
 
 func (s *Server) handle(rt route) http.HandlerFunc {
@@ -287,6 +287,11 @@ func (s *Server) patch(w http.ResponseWriter, r *http.Request) (any, error) {
 	}
 	if len(p.Reason) > maxText {
 		return nil, Errorf(ErrTooLarge, "", "reason is longer than %d bytes", maxText)
+	}
+	if p.Limits != nil && s.opt.Authority != nil {
+		if err := s.opt.Authority.Limits(*p.Limits); err != nil {
+			return nil, err
+		}
 	}
 	return s.update(r.Context(), run, func(st *journal.State) ([]journal.Event, error) { return p.events(st) })
 }

@@ -36,6 +36,7 @@ type ScheduleAdd struct {
 	Params    map[string]string `json:"params,omitempty"`
 	Mode      string            `json:"mode,omitempty"`
 	Apply     bool              `json:"apply,omitempty"`
+	Granted   []string          `json:"granted,omitempty"` // what the goal file is granted in its runs beside the daemon's grants, as a review names it
 	By        string            `json:"by,omitempty"`
 }
 

@@ -28,17 +28,18 @@ const (
 
 // Options are what a Server is made of. Store and Engine are needed.
 type Options struct {
-	Store    journal.Store
-	Engine   Engine
-	Memory   Memory       // nil: this daemon has none
-	Schedule Schedule     // nil: this daemon has none
-	Goals    GoalTester   // nil: this daemon has none
-	Logger   *slog.Logger // nil discards
-	Build    string       // version of the daemon; "" is Build()
-	Token    string       // what a TCP client must send as bearer token; "" refuses TCP
-	Ping     time.Duration
-	Timeout  time.Duration // for a client to take what is written to it; 0 is 30 s
-	Views    string        // folder for the folded states of long runs, a cache; "" keeps them in memory alone
+	Store     journal.Store
+	Engine    Engine
+	Memory    Memory       // nil: this daemon has none
+	Schedule  Schedule     // nil: this daemon has none
+	Goals     GoalTester   // nil: this daemon has none
+	Authority Authority    // nil: this daemon grants nothing
+	Logger    *slog.Logger // nil discards
+	Build     string       // version of the daemon; "" is Build()
+	Token     string       // what a TCP client must send as bearer token; "" refuses TCP
+	Ping      time.Duration
+	Timeout   time.Duration // for a client to take what is written to it; 0 is 30 s
+	Views     string        // folder for the folded states of long runs, a cache; "" keeps them in memory alone
 }
 
 // Server answers clients. It is made by NewServer and holds no state of a run.

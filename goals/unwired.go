@@ -2,7 +2,6 @@ package goals
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 )
 
@@ -12,21 +11,7 @@ var unwired = []struct {
 	key  string
 	used func(Goal) bool
 }{
-	{"imports", func(g Goal) bool { return len(g.Imports) > 0 && g.Merged == nil }}, // nobody read them
-	{"params", func(g Goal) bool { return len(g.Params) > 0 && g.Values == nil }},   // nobody filled them in
-	{"models", func(g Goal) bool {
-		return len(g.Models.Planner)+len(g.Models.Worker)+len(g.Models.Judge)+len(g.Models.Embed) > 0
-	}},
-	{"memory", func(g Goal) bool { return g.Memory != Memory{} }},
-	{"scope.read", func(g Goal) bool { return len(g.Readable) > 0 }},
-	{"scope.write", func(g Goal) bool { return len(g.Writable) > 0 }},
-	{"tools.allow", func(g Goal) bool { return len(g.Tools.Allow) > 0 }},
-	{"policy.do: allow", func(g Goal) bool { // nothing grants it yet; rules that ask or deny hold
-		return slices.ContainsFunc(g.Policy, func(r Rule) bool { return r.Do == "allow" })
-	}},
-	{"accept.judge", func(g Goal) bool { return g.Judge != Judge{} }},
-	{"stop_when", func(g Goal) bool { return len(g.StopWhen) > 0 }},
-	{"result.schema", func(g Goal) bool { return g.Result.Schema != nil }},
+	{"models.embed", func(g Goal) bool { return len(g.Models.Embed) > 0 }}, // one memory holds the vectors of one model
 }
 
 // Unwired are the keys that the goal uses and this version can't honour yet.
@@ -47,6 +32,9 @@ func (g Goal) Supported() error {
 	}
 	if keys := g.Unwired(); len(keys) > 0 {
 		return fmt.Errorf("%w: this version can't honour %s yet, and would ignore it: remove it to run the goal", ErrInvalid, strings.Join(keys, ", "))
+	}
+	if len(g.Imports) > 0 && g.Merged == nil {
+		return fmt.Errorf("%w: the imports %s were not read", ErrInvalid, strings.Join(g.Imports, ", "))
 	}
 	return nil
 }

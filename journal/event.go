@@ -66,13 +66,16 @@ const (
 // RunStarted begins a run. What steers the run is copied in, so that nothing outside can change it later.
 type RunStarted struct {
 	Goal      goals.Goal `json:"goal"`
-	Workspace string     `json:"workspace"` // absolute path
-	Model     string     `json:"model"`     // provider/model, or a chain a,b,c
+	Workspace string     `json:"workspace"`         // absolute path
+	Model     string     `json:"model"`             // provider/model, or a chain a,b,c
+	Planner   string     `json:"planner,omitempty"` // chain of the models that plan; "" is Model
+	Judge     string     `json:"judge,omitempty"`   // chain of the models that give an opinion; "" is Planner
 	Yes       bool       `json:"yes,omitempty"`
 	Attended  bool       `json:"attended,omitempty"`  // a person watched when it started: asks wait
 	DenyAsks  bool       `json:"deny_asks,omitempty"` // nobody can ever answer: an ask is a denial
 	Net       []string   `json:"net,omitempty"`       // where its boxes may connect, as egress.ParseRule reads it, or public
 	Secrets   []Secret   `json:"secrets,omitempty"`   // added by the proxy to requests for their hosts
+	Grants    []string   `json:"grants,omitempty"`    // what the goal file asked for beyond what every run has, all of it granted
 	Parallel  int        `json:"parallel,omitempty"`  // most tasks at once
 	Version   string     `json:"version"`             // of agentd
 	Key       string     `json:"key,omitempty"`       // Idempotency-Key

@@ -30,6 +30,8 @@ type layer struct {
 type Rules struct {
 	layers   []layer
 	commands bool // a rule reads cmds
+
+	user, organisation []approval
 }
 
 // Explanation says how a verdict came about.
@@ -84,6 +86,7 @@ func Combine(layers ...*Rules) *Rules {
 		if l != nil {
 			out.layers = append(out.layers, l.layers...)
 			out.commands = out.commands || l.commands
+			out.user, out.organisation = append(out.user, l.user...), append(out.organisation, l.organisation...)
 		}
 	}
 	return out

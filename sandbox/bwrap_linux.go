@@ -140,7 +140,10 @@ func (l *bubblewrap) protect(argv *[]string, pl *plan) (func(), error) {
 		*argv = append(*argv, "--ro-bind", file, op.Dst)
 	}
 	for _, op := range pl.after {
-		if op.Kind == boxinit.OpAlias {
+		switch {
+		case op.Kind == boxinit.OpAlias && op.Src == hiddenDir:
+			*argv = append(*argv, "--tmpfs", op.Dst, "--remount-ro", op.Dst)
+		case op.Kind == boxinit.OpAlias:
 			*argv = append(*argv, "--ro-bind", op.Src, op.Dst)
 		}
 	}

@@ -59,6 +59,9 @@ const setupTimeout = 30 * time.Second
 // build makes a box for pl.
 func (b *Box) build(ctx context.Context, pl *plan, key string) (*cell, error) {
 	release := func() {}
+	if len(pl.policy.Hide) > 0 && b.launcher.level() < LevelNamespaces {
+		return nil, badField("hide", "paths of the workspace can be hidden by the level namespaces alone, this machine has %s", b.launcher.level())
+	}
 	if len(pl.prot.readOnly) > 0 {
 		root, err := os.OpenRoot(pl.ws)
 		if err != nil {

@@ -28,6 +28,7 @@ type Policy struct {
 	ReadOnlyWS bool              `json:"readonly,omitempty"`  // /workspace is read-only
 	ReadOnly   []string          `json:"read_only,omitempty"` // more host paths, bound read-only at the same place
 	Protect    []string          `json:"protect,omitempty"`   // workspace paths (slash-separated, relative; globs) that stay read-only, also when they don't exist yet
+	Hide       []string          `json:"hide,omitempty"`      // workspace paths (slash-separated, relative, no globs) that the box shows empty and read-only
 	Caches     map[string]string `json:"caches,omitempty"`    // host folder -> path in the box, writable: build caches a run owns
 	Env        map[string]string `json:"env,omitempty"`       // added to the box's own PATH, HOME, LANG, TMPDIR; nothing is inherited
 	Net        Net               `json:"net"`

@@ -108,6 +108,11 @@ func (p *Policy) check() error {
 			return err
 		}
 	}
+	for _, h := range p.Hide {
+		if h == "" || !filepath.IsLocal(h) || path.Clean(h) != h || strings.ContainsRune(h, 0) || h == "." {
+			return badField("hide", "%q: want a clean path relative to the workspace", h)
+		}
+	}
 	for k, v := range p.Env {
 		if k == "" || strings.ContainsAny(k, "=\x00") || strings.ContainsRune(v, 0) {
 			return badField("env", "%q is not a variable", k)

@@ -1,7 +1,9 @@
 package sandbox
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"path"
@@ -103,7 +105,7 @@ func systemOps(etc []string) ([]boxinit.Op, []source) {
 		ops = append(ops, boxinit.Op{Kind: boxinit.OpFile, Src: etcFiles[name], Dst: "/etc/" + name, Num: 0o644, FD: -1})
 	}
 	link("/proc/self/mounts", "/etc/mtab")
-	for _, p := range []string{"/proc", "/dev/pts", "/dev/shm", "/.scratch", "/tmp", boxHome, boxWS, "/cache", "/run", "/var", "/opt"} {
+	for _, p := range []string{"/proc", "/dev/pts", "/dev/shm", "/.scratch", "/tmp", boxHome, boxWS, hiddenDir, "/cache", "/run", "/var", "/opt"} {
 		dir(p, 0o755)
 	}
 	link("/tmp", "/var/tmp")
@@ -233,6 +235,11 @@ func (b *Box) plan(p Policy) (*plan, error) {
 	for _, f := range pl.prot.readOnly {
 		pl.after = append(pl.after, boxinit.Op{Kind: boxinit.OpRebind, Dst: boxWS + "/" + f, Flags: owned | boxinit.ReadOnly, FD: -1})
 	}
+	hide, err := hideOps(root, p.Hide)
+	if err != nil {
+		return nil, err
+	}
+	pl.after = append(pl.after, hide...)
 	pl.ident = identify(ws, pl)
 	pl.env = map[string]string{"PATH": strings.Join(t.path, ":"), "HOME": boxHome, "LANG": "C.UTF-8", "TMPDIR": "/tmp"}
 	pl.net.env(pl.env)
@@ -241,6 +248,34 @@ func (b *Box) plan(p Policy) (*plan, error) {
 	}
 	maps.Copy(pl.env, p.Env)
 	return pl, nil
+}
+
+// hiddenDir is the empty folder of a box that stands in for folders it must not show.
+const hiddenDir = "/.hidden"
+
+// hideOps cover paths of the workspace: folders by an empty one, files by a device that can't be opened. What is not there is not covered.
+func hideOps(root *os.Root, paths []string) ([]boxinit.Op, error) {
+	if len(paths) > maxProtected {
+		return nil, badField("hide", "%d paths are more than %d: hide their folder instead", len(paths), maxProtected)
+	}
+	var ops []boxinit.Op
+	for _, p := range paths {
+		st, err := root.Lstat(filepath.FromSlash(p))
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			continue
+		case err != nil:
+			return nil, badField("hide", "%v", err)
+		case st.Mode()&fs.ModeSymlink != 0:
+			return nil, badField("hide", "%s is a symbolic link: hide what it points to", p)
+		}
+		op := boxinit.Op{Kind: boxinit.OpAlias, Src: "/dev/null", Dst: boxWS + "/" + p, Flags: boxinit.ReadOnly | boxinit.NoDev, FD: -1}
+		if st.IsDir() {
+			op.Src = hiddenDir
+		}
+		ops = append(ops, op)
+	}
+	return ops, nil
 }
 
 func belowOwn(p string) bool {

@@ -21,7 +21,9 @@ type Job struct {
 	Mode      string            `json:"mode,omitempty"`
 	Apply     bool              `json:"apply,omitempty"`
 	Params    map[string]string `json:"params,omitempty"`
-	By        string            `json:"by,omitempty"` // who approved it
+	Imports   map[string]string `json:"imports,omitempty"` // the text of what the goal imports, as it was approved
+	Granted   []string          `json:"granted,omitempty"` // what the goal asks for and was granted
+	By        string            `json:"by,omitempty"`      // who approved it
 	Approved  time.Time         `json:"approved"`
 
 	Paused bool   `json:"paused,omitempty"`

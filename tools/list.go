@@ -53,6 +53,9 @@ func runList(ctx context.Context, env Env, a args.ListFiles) (Result, error) {
 	if err != nil {
 		return bad("%s", why(env.Root, dir, err)), nil
 	}
+	if env.unseen(dir, info.IsDir()) {
+		return bad("%s is outside of what this run may read (scope.read)", dir), nil
+	}
 	if !info.IsDir() {
 		return good(fmt.Sprintf("%s  %s\n", dir, size(info.Size()))), nil
 	}
@@ -60,7 +63,7 @@ func runList(ctx context.Context, env Env, a args.ListFiles) (Result, error) {
 	defer stop()
 	var b strings.Builder
 	shown, hidden := 0, 0
-	cut, err := walk(bounded, env.Root, dir, func(e entry) (bool, error) {
+	cut, err := walk(bounded, env, dir, func(e entry) (bool, error) {
 		deep := a.Glob != "" || e.depth < listDepth
 		if a.Glob != "" && (e.IsDir() || !match(e.path)) {
 			return true, nil

@@ -63,6 +63,9 @@ func runRead(ctx context.Context, env Env, a args.ReadFile) (Result, error) {
 	if err != nil {
 		return bad("%v", err), nil
 	}
+	if env.unseen(p, false) {
+		return bad("%s is outside of what this run may read (scope.read)", p), nil
+	}
 	f, info, err := openRegular(env.Root, p)
 	if err != nil {
 		return bad("%s", why(env.Root, p, err)), nil

@@ -85,7 +85,7 @@ func runSearch(ctx context.Context, env Env, a args.Search) (Result, error) {
 	bounded, stop := context.WithTimeout(ctx, searchTime)
 	defer stop()
 	f := finder{env: env, re: re, in: bufio.NewReaderSize(nil, searchLine)}
-	cut, err := walk(bounded, env.Root, ".", func(e entry) (bool, error) {
+	cut, err := walk(bounded, env, ".", func(e entry) (bool, error) {
 		if !e.Type().IsRegular() || !match(e.path) {
 			return true, nil
 		}

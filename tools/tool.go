@@ -41,17 +41,18 @@ type Spec struct {
 // Env is where a call runs.
 type Env struct {
 	Box     Runner
-	Policy  sandbox.Policy         // of this call; tools only narrow it
-	Root    *os.Root               // the workspace, for file tools
-	Protect func(path string) bool // whether a slash-separated workspace path is protected
-	Out     io.Writer              // live output for display; nil for none
-	Call    string                 // the call's id
-	Memory  Memory                 // for recall and remember; nil: the run has none
-	Step    int                    // of the run
-	Tainted bool                   // the run has read what nobody vouches for
-	Tabs    Tabs                   // for browser; nil: the run has none
-	Room    int                    // bytes of a result that the model is shown at once; 0: not known
-	Ask     AskPerson              // nil: nobody can be asked
+	Policy  sandbox.Policy                      // of this call; tools only narrow it
+	Root    *os.Root                            // the workspace, for file tools
+	Protect func(path string) bool              // whether a slash-separated workspace path is protected
+	Unseen  func(path string, folder bool) bool // whether a workspace path must not be shown; nil: all may be
+	Out     io.Writer                           // live output for display; nil for none
+	Call    string                              // the call's id
+	Memory  Memory                              // for recall and remember; nil: the run has none
+	Step    int                                 // of the run
+	Tainted bool                                // the run has read what nobody vouches for
+	Tabs    Tabs                                // for browser; nil: the run has none
+	Room    int                                 // bytes of a result that the model is shown at once; 0: not known
+	Ask     AskPerson                           // nil: nobody can be asked
 }
 
 // Runner runs one command in a box. *sandbox.Box is one.

@@ -37,6 +37,7 @@ type entry struct {
 
 // walker goes through a folder of the workspace in the order of names, follows no link and enters no .git and no bulky folder.
 type walker struct {
+	env  Env
 	root *os.Root
 	see  func(entry) (enter bool, err error)
 	left int
@@ -44,8 +45,8 @@ type walker struct {
 }
 
 // walk calls see for every entry below dir. The walk's own bounds and ctx end it without an error; cut then says so.
-func walk(ctx context.Context, root *os.Root, dir string, see func(entry) (bool, error)) (cut string, err error) {
-	w := walker{root: root, see: see, left: walkEntries}
+func walk(ctx context.Context, env Env, dir string, see func(entry) (bool, error)) (cut string, err error) {
+	w := walker{env: env, root: env.Root, see: see, left: walkEntries}
 	err = w.folder(ctx, dir, 1)
 	if errors.Is(err, errEnough) {
 		err = nil
@@ -71,6 +72,9 @@ func (w *walker) folder(ctx context.Context, dir string, depth int) error {
 			return errEnough
 		}
 		p := path.Join(dir, e.Name())
+		if w.env.unseen(p, e.IsDir()) {
+			continue
+		}
 		enter, err := w.see(entry{p, depth, e})
 		if err != nil {
 			return err
@@ -102,6 +106,9 @@ func (w *walker) entries(dir string) ([]fs.DirEntry, error) {
 	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
 	return entries, err
 }
+
+// unseen reports whether a workspace path must not be shown. A symbolic link counts as a file: what it leads to is judged by its own name.
+func (env Env) unseen(p string, folder bool) bool { return env.Unseen != nil && env.Unseen(p, folder) }
 
 // skipped reports whether a folder of that name is named only, not entered.
 func skipped(name string) bool { return name == ".git" || slices.Contains(bulky, name) }

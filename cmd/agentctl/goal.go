@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"agentd/api"
+	"agentd/authority"
 	"agentd/goals"
 )
 
@@ -20,9 +21,9 @@ func (a *app) goalCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "goal",
 		Short: "Check, write and convert goal files",
-		Long:  "Check, write and convert goal files. None of these commands but test needs a daemon.",
+		Long:  "Check, write and convert goal files. None of these commands needs a daemon but test, grant, grants and revoke.",
 	}
-	c.AddCommand(a.goalCheckCmd(), a.goalTestCmd(), a.goalFmtCmd(), a.goalNewCmd(), a.goalLockCmd(), a.goalSchemaCmd(), a.goalImportCmd())
+	c.AddCommand(a.goalCheckCmd(), a.goalTestCmd(), a.goalFmtCmd(), a.goalNewCmd(), a.goalLockCmd(), a.goalSchemaCmd(), a.goalImportCmd(), a.goalGrantCmd(), a.goalGrantsCmd(), a.goalRevokeCmd())
 	return c
 }
 
@@ -112,7 +113,12 @@ func (a *app) checkGoal(file string) checked {
 		r.Faults = faultsOf(file, err)
 		return r
 	}
-	r.OK, r.Hash, r.Unwired, r.Requests, r.Warnings = true, g.Hash, g.Unwired(), g.Requests(), g.Warnings()
+	r.OK, r.Hash, r.Unwired, r.Warnings = true, g.Hash, g.Unwired(), g.Warnings()
+	for _, it := range (authority.Authority{Base: goals.DefaultBudget}).Judge(g, nil) {
+		if it.State == authority.Needed {
+			r.Requests = append(r.Requests, it.String())
+		}
+	}
 	r.Bounds = limits(g.Budget.Or(goals.DefaultBudget))
 	if err := checkLock(file, g, sent); err != nil {
 		r.OK = false

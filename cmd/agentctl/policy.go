@@ -17,6 +17,9 @@ import (
 	"agentd/tools/args"
 )
 
+// organisationDir is policy.OrganisationDir; builds for tests have another (-ldflags -X).
+var organisationDir = "/etc/agentd"
+
 func (a *app) policyCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "policy",
@@ -66,7 +69,7 @@ func (a *app) layers(f policyFlags) (*policy.Rules, error) {
 		}
 		user = filepath.Join(dir, "agentd", "policy.yaml")
 	}
-	org, err := policy.ReadFile(filepath.Join(policy.OrganisationDir, "policy.yaml"))
+	org, err := policy.ReadFile(filepath.Join(organisationDir, "policy.yaml"))
 	if err != nil {
 		return nil, err
 	}

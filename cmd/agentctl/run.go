@@ -25,6 +25,7 @@ type runFlags struct {
 	checks, protect, net    []string
 	secrets                 []string
 	grant                   bool
+	grants                  string
 	params                  []string
 	steps, parallel         int
 	tokens, usd, wall       string
@@ -65,7 +66,8 @@ agentctl run -f goals/upgrade.goal.md --json --yes`,
 	fl.StringArrayVar(&f.protect, "protect", nil, "glob of files that nothing in the run may write (repeatable)")
 	fl.StringArrayVar(&f.net, "net", nil, "let the sandbox connect to HOST:PORT, *.SUFFIX:PORT, CIDR:PORT, or public for all public web servers (repeatable)")
 	fl.StringArrayVar(&f.secrets, "secret", nil, "add a kept secret to requests for a host as NAME@HOST[=HEADER]; no command sees it (repeatable)")
-	fl.BoolVar(&f.grant, "grant", false, "let the goal file have the network and the secrets that it asks for")
+	fl.BoolVar(&f.grant, "grant", false, "let the goal file have all that it asks for, in this one run")
+	fl.StringVar(&f.grants, "grants", "", "file of grants, reviewed with the goal (agentctl goal grant --file): what it grants this very text is granted")
 	fl.StringArrayVarP(&f.params, "param", "p", nil, "param of the goal file as NAME=VALUE (repeatable); also AGENTD_PARAM_NAME in the environment")
 	fl.IntVar(&f.steps, "steps", 0, "most model calls, -1 for no limit")
 	fl.StringVar(&f.tokens, "tokens", "", "most tokens, for example 800k; -1 for no limit")
@@ -131,6 +133,13 @@ func (a *app) run(ctx context.Context, f runFlags, args []string) error {
 	if !fresh {
 		a.compare(info, req)
 	}
+	if req.Attended && req.File != nil && !req.Grant {
+		granted, err := a.askGrant(early, c, req.File, slices.Concat(req.Granted, ownWishes(req)), false, true)
+		if err != nil {
+			return err
+		}
+		req.Granted = append(req.Granted, granted...)
+	}
 	signals, ignore := a.catch()
 	defer ignore()
 	stop()
@@ -151,6 +160,19 @@ func (a *app) run(ctx context.Context, f runFlags, args []string) error {
 	w.info, w.private = info, f.ephemeral
 	w.interactive = req.Attended
 	return w.watch(ctx, signals)
+}
+
+// ownWishes are what the command line opens itself: the goal file needs no grant for the same.
+func ownWishes(req api.StartRequest) []string {
+	g := goals.Goal{Sandbox: goals.Sandbox{Net: req.Net}}
+	for _, s := range req.Secrets {
+		g.Secrets = append(g.Secrets, goals.Secret(s))
+	}
+	var out []string
+	for _, w := range g.Requests() {
+		out = append(out, w.String())
+	}
+	return out
 }
 
 // compare says where a daemon that was already running differs from what this shell would start.
@@ -257,6 +279,11 @@ func (a *app) goal(req *api.StartRequest, f runFlags, args []string) error {
 	}
 	if err := checkLock(file, g, sent); err != nil {
 		return api.Errorf(api.ErrGoal, "", "%s: %v", lockName(file), err)
+	}
+	if f.grants != "" {
+		if req.Granted, err = fileGrants(f.grants, g); err != nil {
+			return err
+		}
 	}
 	if req.Params, err = a.params(g, f.params, req.Attended && file != "-"); err != nil {
 		return err

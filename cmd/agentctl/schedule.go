@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -49,7 +50,8 @@ func (a *app) withSchedule(f func(ctx context.Context, c *api.Client, args []str
 }
 
 func (a *app) scheduleAddCmd() *cobra.Command {
-	var dir, name, model, mode string
+	var dir, name, model, mode, grants string
+	var yes bool
 	var net, params []string
 	var apply, asJSON bool
 	c := &cobra.Command{
@@ -76,11 +78,21 @@ func (a *app) scheduleAddCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			file, data, err := a.readGoal(path)
+			g, sent, err := a.loadGoal(path)
 			if err != nil {
-				return api.Errorf(api.ErrGoal, "", "read the goal file: %v", err)
+				return err
 			}
-			add.File = api.GoalFile{Name: file, Text: string(data)}
+			add.File = *sent
+			if grants != "" {
+				if add.Granted, err = fileGrants(grants, g); err != nil {
+					return err
+				}
+			}
+			granted, err := a.askGrant(ctx, c, sent, slices.Concat(add.Granted, ownWishes(api.StartRequest{Net: net})), yes, terminal(a.stdin) && terminal(a.stderr))
+			if err != nil {
+				return err
+			}
+			add.Granted = append(add.Granted, granted...)
 			s, err := c.AddSchedule(ctx, add)
 			if err != nil {
 				return err
@@ -98,6 +110,8 @@ func (a *app) scheduleAddCmd() *cobra.Command {
 	fl.StringVarP(&model, "model", "m", "", "model as provider/model, or a chain a,b,c")
 	fl.StringArrayVar(&net, "net", nil, "let its sandbox connect there, as with agentctl run (repeatable)")
 	fl.StringArrayVarP(&params, "param", "p", nil, "parameter of the goal file as NAME=VALUE (repeatable)")
+	fl.StringVar(&grants, "grants", "", "file of grants, reviewed with the goal")
+	fl.BoolVarP(&yes, "yes", "y", false, "grant the goal file what it asks for, without asking")
 	fl.StringVar(&mode, "mode", "", "where its runs work: direct, copy or worktree")
 	fl.BoolVar(&apply, "apply", false, "with --mode copy or worktree: apply the work when a run is accepted")
 	jsonFlag(c, &asJSON)
@@ -207,18 +221,21 @@ func (a *app) scheduleRunCmd() *cobra.Command {
 }
 
 // revision is a scheduled goal, its file as it is now, and the difference as a diff.
-func (a *app) revision(ctx context.Context, c *api.Client, name string) (s api.Scheduled, text, diff string, err error) {
+func (a *app) revision(ctx context.Context, c *api.Client, name string) (s api.Scheduled, now *api.GoalFile, diff string, err error) {
 	if s, err = c.Scheduled(ctx, name); err != nil {
-		return s, "", "", err
+		return s, nil, "", err
 	}
-	_, data, err := a.readGoal(s.File)
-	if os.IsNotExist(err) {
-		return s, "", "", api.Errorf(api.ErrGoal, "agentctl schedule rm "+name+" forgets it; its triggers go on with the approved text", "the file %s is gone", s.File)
+	if _, err := os.Stat(s.File); os.IsNotExist(err) {
+		return s, nil, "", api.Errorf(api.ErrGoal, "agentctl schedule rm "+name+" forgets it; its triggers go on with the approved text", "the file %s is gone", s.File)
 	}
+	g, now, err := a.loadGoal(s.File)
 	if err != nil {
-		return s, "", "", api.Errorf(api.ErrGoal, "", "read the goal file: %v", err)
+		return s, nil, "", err
 	}
-	return s, string(data), udiff.Unified("approved", s.File, s.Source, string(data)), nil
+	if now.Text == s.Source && g.Hash != s.Hash {
+		return s, now, "what it imports has changed\n", nil
+	}
+	return s, now, udiff.Unified("approved", s.File, s.Source, now.Text), nil
 }
 
 func (a *app) scheduleDiffCmd() *cobra.Command {
@@ -244,7 +261,7 @@ func (a *app) scheduleApproveCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use: "approve NAME", Short: "Take over a goal's changed file: show the diff, then ask", Args: exactly(1),
 		RunE: a.withSchedule(func(ctx context.Context, c *api.Client, args []string) error {
-			s, text, diff, err := a.revision(ctx, c, args[0])
+			s, now, diff, err := a.revision(ctx, c, args[0])
 			if err != nil {
 				return err
 			}
@@ -262,8 +279,12 @@ func (a *app) scheduleApproveCmd() *cobra.Command {
 					return err
 				}
 			}
+			granted, err := a.askGrant(ctx, c, now, ownWishes(api.StartRequest{Net: s.Net}), yes, true)
+			if err != nil {
+				return err
+			}
 			s, err = c.AddSchedule(ctx, api.ScheduleAdd{
-				Name: s.Name, File: api.GoalFile{Name: s.File, Text: text}, Workspace: s.Workspace, Model: s.Model, Net: s.Net, Params: s.Params, Mode: s.Mode, Apply: s.Apply,
+				Name: s.Name, File: *now, Granted: granted, Workspace: s.Workspace, Model: s.Model, Net: s.Net, Params: s.Params, Mode: s.Mode, Apply: s.Apply,
 			})
 			if err == nil {
 				a.printScheduled(s)

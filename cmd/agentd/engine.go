@@ -29,7 +29,12 @@ func (e *engine) Start(ctx context.Context, r api.StartRequest, key string) (jou
 	if err != nil {
 		return "", false, api.Errorf(api.ErrWorkspace, "name another folder with -C", "%v", err)
 	}
-	goal, err := goalOf(r)
+	goal, asked, err := goalOf(r)
+	if err != nil {
+		return "", false, err
+	}
+	goal.Budget = e.d.organisation.Budget(r.Budget.Or(e.d.layers.Budget(goal.Budget.Or(e.d.cfg.Budget.goal()).Or(goals.DefaultBudget))))
+	granted, err := e.granted(r, asked)
 	if err != nil {
 		return "", false, err
 	}
@@ -43,8 +48,25 @@ func (e *engine) Start(ctx context.Context, r api.StartRequest, key string) (jou
 	if r.Parallel == 0 {
 		r.Parallel = e.d.cfg.Parallel
 	}
+	var planner, judge string
+	if judge = strings.Join(goal.Models.Judge, ","); r.Model == "" {
+		r.Model, planner = strings.Join(goal.Models.Worker, ","), strings.Join(goal.Models.Planner, ",")
+	}
 	if r.Model == "" {
 		r.Model = e.d.models.fallback(ctx)
+	}
+	for _, chain := range []string{r.Model, planner, judge} {
+		if err := e.d.mayUse(chain); err != nil {
+			return "", false, err
+		}
+		if chain == planner || chain == judge {
+			if _, err := e.d.models.openAny(ctx, chain); err != nil {
+				return "", false, err
+			}
+		}
+	}
+	if r.Memory == "" && goal.Memory.Write != "" {
+		r.Memory = goal.Memory.Write
 	}
 	switch {
 	case e.d.opts.ephemeral && r.Memory != agent.MemoryRead: // what it keeps would end with it; a client may lend it what to read
@@ -62,19 +84,31 @@ func (e *engine) Start(ctx context.Context, r api.StartRequest, key string) (jou
 		return "", false, api.Errorf(api.ErrInvalid, "", "sandbox.min: %v", err)
 	}
 	least = max(least, e.d.require)
+	if len(goal.Readable) > 0 {
+		least = max(least, sandbox.LevelNamespaces) // nothing less can hide files
+	}
 	if rep := e.d.box.Report(); rep.Level < least {
 		return "", false, api.Errorf(api.ErrSandbox, cmp.Or(rep.Fix, "this version has no backend for more: lower sandbox.min in the goal, or sandbox.require in config.yaml"), "commands need the sandbox level %s, this machine has %s", least, rep.Level)
 	}
 	if _, err := e.d.chosenServers(r.MCP); err != nil && len(r.MCP) > 0 {
 		return "", false, api.Errorf(api.ErrInvalid, "agentctl mcp ls lists them", "%v", err)
 	}
+	r.Memory = e.d.layers.Memory(r.Memory)
 	if r.Browser, err = e.d.browserOf(r.Browser); err != nil {
 		return "", false, err
 	}
 	return e.Engine.Start(ctx, agent.Request{
 		Goal: goal, Workspace: ws, Model: r.Model, Yes: r.Yes, Attended: r.Attended && !e.d.opts.ephemeral,
-		DenyAsks: (e.d.opts.ephemeral || goal.Unattended == goals.UnattendedDeny && !r.Attended) && !r.Yes, Net: net, Secrets: secrets, Parallel: r.Parallel, Lead: workspace.Lead(ws) + workspace.Named(ws, goal.Text) + workspace.Guides(ws), Memory: r.Memory, Mode: r.Mode, Apply: r.Apply, MCP: r.MCP, Browser: r.Browser,
+		DenyAsks: (e.d.opts.ephemeral || goal.Unattended == goals.UnattendedDeny && !r.Attended) && !r.Yes, Net: net, Secrets: secrets, Grants: granted, Planner: planner, Judge: judge, Parallel: r.Parallel, Lead: lead(ws, goal), Memory: r.Memory, Mode: r.Mode, Apply: r.Apply, MCP: r.MCP, Browser: r.Browser,
 	}, key)
+}
+
+// lead is what a run is told of its workspace beforehand: nothing where the goal hides files of it.
+func lead(ws string, g goals.Goal) string {
+	if len(g.Readable) > 0 {
+		return ""
+	}
+	return workspace.Lead(ws) + workspace.Named(ws, g.Text) + workspace.Guides(ws)
 }
 
 // mode checks where a run is asked to work.
@@ -95,8 +129,7 @@ func (e *engine) mode(r api.StartRequest, ws string) error {
 	return nil
 }
 
-// reach is where a run may connect, and with which secrets: what the request says, and what the goal file asks for once the user has
-// seen that.
+// reach is where a run may connect, and with which secrets: what the request says, and what the goal file asks for, which was granted.
 func (e *engine) reach(r api.StartRequest, g goals.Goal) ([]string, []journal.Secret, error) {
 	for _, n := range r.Net {
 		if err := (sandbox.Net{Allow: []string{n}}).Check(); err != nil {
@@ -109,26 +142,18 @@ func (e *engine) reach(r api.StartRequest, g goals.Goal) ([]string, []journal.Se
 			allow = append(allow, rule)
 		}
 	}
-	var asked []string
 	for _, n := range g.Sandbox.Net {
 		rule := n
 		if n != sandbox.Public && (sandbox.Net{Allow: []string{n}}).Check() != nil {
 			rule = n + ":443" // a name without a port; what else is wrong with it shows below
 		}
-		if !slices.Contains(allow, rule) {
-			asked = append(asked, rule)
-			open(rule)
-		}
+		open(rule)
 	}
 	for _, s := range g.Secrets {
 		one := journal.Secret(s)
 		if !slices.ContainsFunc(list, func(o journal.Secret) bool { return o.Name == s.Name }) {
-			asked = append(asked, "the secret "+s.Name+" for "+strings.Join(s.Hosts, ", "))
 			list = append(list, one)
 		}
-	}
-	if len(asked) > 0 && !r.Grant {
-		return nil, nil, api.Errorf(api.ErrInvalid, "if you want that, start it with --grant", "the goal file asks for network access that you have not granted: %s", strings.Join(asked, "; "))
 	}
 	for _, s := range list {
 		for _, h := range s.Hosts {
@@ -140,19 +165,20 @@ func (e *engine) reach(r api.StartRequest, g goals.Goal) ([]string, []journal.Se
 			}
 		}
 	}
+	if err := e.d.ceiling(allow, list); err != nil {
+		return nil, nil, err
+	}
 	if err := e.d.checkNet(allow, list); err != nil {
 		return nil, nil, api.Errorf(api.ErrInvalid, "keep a secret with: agentctl secret set NAME", "%v", err)
 	}
 	return allow, list, nil
 }
 
-// goalOf makes the goal of a request: text or file, with what the command line adds.
-func goalOf(r api.StartRequest) (goals.Goal, error) {
-	var g goals.Goal
-	var err error
+// goalOf makes the goal of a request: text or file, with what the command line adds. asked is the goal as its file has it, which is all that needs a grant.
+func goalOf(r api.StartRequest) (g, asked goals.Goal, err error) {
 	switch {
 	case r.File != nil && r.Goal != "":
-		return g, api.Errorf(api.ErrGoal, "give one of them", "a goal in words and a goal file are given")
+		return g, asked, api.Errorf(api.ErrGoal, "give one of them", "a goal in words and a goal file are given")
 	case r.File != nil:
 		if g, err = goals.ParseWith(r.File.Name, []byte(r.File.Text), r.File.Import); err == nil {
 			g, err = g.Fill(r.Params)
@@ -162,17 +188,20 @@ func goalOf(r api.StartRequest) (goals.Goal, error) {
 		g, err = goals.FromText(r.Goal, r.Checks)
 	}
 	if err != nil {
-		return g, api.Errorf(api.ErrGoal, "", "%v", err)
+		return g, asked, api.Errorf(api.ErrGoal, "", "%v", err)
 	}
 	if r.File == nil && len(r.Params) > 0 {
-		return g, api.Errorf(api.ErrGoal, "drop --param", "a goal in words takes no parameters")
+		return g, asked, api.Errorf(api.ErrGoal, "drop --param", "a goal in words takes no parameters")
+	}
+	if r.File != nil {
+		asked = g
 	}
 	g.Protect = append(g.Protect, r.Protect...)
 	g.Budget = r.Budget.Or(g.Budget)
 	if err := errors.Join(g.Validate(), g.Supported()); err != nil {
-		return g, api.Errorf(api.ErrGoal, "", "%v", err)
+		return g, asked, api.Errorf(api.ErrGoal, "", "%v", err)
 	}
-	return g, nil
+	return g, asked, nil
 }
 
 // addChecks adds the command line's checks to a goal file's, under names that the file does not use.

@@ -128,11 +128,23 @@ type runMemory struct {
 	run    journal.RunID
 	spaces []memory.Namespace // the user's and the workspace's
 	accept bool
+	hits   int     // most facts of a recall
+	score  float64 // least cosine of one
 }
 
 // ofRun returns a run's memory.
 func (m *memories) ofRun(run journal.RunID, s journal.RunStarted) tools.Memory {
-	return &runMemory{m: m, run: run, spaces: []memory.Namespace{memory.User, repository(s.Workspace)}, accept: s.Memory == agent.MemoryAuto}
+	r := &runMemory{m: m, run: run, spaces: []memory.Namespace{memory.User, repository(s.Workspace)}, accept: s.Memory == agent.MemoryAuto, hits: recallHits, score: recallScore}
+	if want := s.Goal.Memory; want.Scope == "repo" {
+		r.spaces = r.spaces[1:]
+	}
+	if want := s.Goal.Memory; want.Recall > 0 {
+		r.hits = want.Recall
+	}
+	if want := s.Goal.Memory; want.MinScore > 0 {
+		r.score = want.MinScore
+	}
+	return r
 }
 
 // Find recalls. Where the run's namespaces are empty it answers at once, and no model is started.
@@ -143,7 +155,7 @@ func (r *runMemory) Find(ctx context.Context, query string, chars int) ([]tools.
 		if any, err := s.Holds(r.spaces...); err != nil || !any {
 			return err
 		}
-		hits, receipt, err := s.Recall(ctx, memory.Query{Namespaces: r.spaces, Text: query, K: recallHits, MinScore: recallScore, MaxChars: chars})
+		hits, receipt, err := s.Recall(ctx, memory.Query{Namespaces: r.spaces, Text: query, K: r.hits, MinScore: r.score, MaxChars: chars})
 		if receipt.Mode == "words" {
 			note = "found by words alone: " + receipt.Note
 		}

@@ -88,6 +88,14 @@ func (m *models) open(ctx context.Context, chain string) ([]llm.Model, error) {
 	return out, nil
 }
 
+// openAny checks a chain that may be empty.
+func (m *models) openAny(ctx context.Context, chain string) ([]llm.Model, error) {
+	if chain == "" {
+		return nil, nil
+	}
+	return m.open(ctx, chain)
+}
+
 func (m *models) one(ctx context.Context, name string) (llm.Model, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -52,7 +52,7 @@ func (x *scheduled) Start(ctx context.Context, j schedule.Job, s schedule.Slot) 
 		params[scheduleParam] = s.Body
 	}
 	run, _, err := x.eng.Start(ctx, api.StartRequest{
-		File: &api.GoalFile{Name: j.File, Text: j.Source}, Workspace: j.Workspace, Model: j.Model, Net: j.Net, Params: params, Mode: j.Mode, Apply: j.Apply,
+		File: &api.GoalFile{Name: j.File, Text: j.Source, Imports: j.Imports}, Granted: j.Granted, Workspace: j.Workspace, Model: j.Model, Net: j.Net, Params: params, Mode: j.Mode, Apply: j.Apply,
 	}, s.Key)
 	return string(run), err
 }
@@ -84,7 +84,7 @@ func (x *scheduled) AddSchedule(_ context.Context, a api.ScheduleAdd) (api.Sched
 	if err != nil {
 		return api.Scheduled{}, api.Errorf(api.ErrWorkspace, "name another folder with -C", "%v", err)
 	}
-	g, err := goals.Parse(a.File.Name, []byte(a.File.Text))
+	g, err := goals.ParseWith(a.File.Name, []byte(a.File.Text), a.File.Import)
 	filled := g
 	if err == nil && len(g.Params) > 0 {
 		filled, err = g.Fill(a.Params)
@@ -94,6 +94,10 @@ func (x *scheduled) AddSchedule(_ context.Context, a api.ScheduleAdd) (api.Sched
 	}
 	if err != nil {
 		return api.Scheduled{}, api.Errorf(api.ErrGoal, "", "%v", err)
+	}
+	granted, err := x.eng.granted(api.StartRequest{Net: a.Net, Granted: a.Granted}, filled)
+	if err != nil {
+		return api.Scheduled{}, err
 	}
 	if err := x.eng.mode(api.StartRequest{Mode: a.Mode, Apply: a.Apply}, ws); err != nil {
 		return api.Scheduled{}, err
@@ -110,7 +114,7 @@ func (x *scheduled) AddSchedule(_ context.Context, a api.ScheduleAdd) (api.Sched
 		}
 	}
 	j, err := x.s.Add(schedule.Job{
-		Name: cmp.Or(a.Name, g.Name), Workspace: ws, File: a.File.Name, Goal: g, Source: a.File.Text, Model: a.Model, Net: a.Net, Params: a.Params,
+		Name: cmp.Or(a.Name, g.Name), Workspace: ws, File: a.File.Name, Goal: g, Source: a.File.Text, Model: a.Model, Net: a.Net, Params: a.Params, Imports: a.File.Imports, Granted: granted,
 		Mode: a.Mode, Apply: a.Apply, By: a.By,
 	})
 	switch {

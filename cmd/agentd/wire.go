@@ -15,9 +15,9 @@ import (
 	"agentd/acceptance"
 	"agentd/agent"
 	"agentd/api"
+	"agentd/authority"
 	"agentd/journal"
 	"agentd/journal/bolt"
-	"agentd/policy"
 	"agentd/sandbox"
 	"agentd/sandbox/egress"
 	"agentd/workspace"
@@ -38,6 +38,10 @@ type daemon struct {
 	memories   *memories
 	secrets    *secrets
 	ca         *egress.CA
+
+	layers       authority.Authority // over goal files: the organisation's and the user's
+	organisation authority.Authority // the organisation's alone: over everything
+	goalGrants   *authority.Store
 }
 
 // serve runs the daemon until ctx ends, or its lifeline does.
@@ -56,6 +60,9 @@ func serve(ctx context.Context, o options, stderr io.Writer) error {
 	defer stop(nil)
 	if o.lifeline >= 0 {
 		go watchLifeline(o.lifeline, stop)
+	}
+	if err := d.openAuthority(); err != nil {
+		return err
 	}
 	if err := os.MkdirAll(d.places.Home, 0o700); err != nil {
 		return fmt.Errorf("data folder: %w", err)
@@ -93,7 +100,7 @@ func serve(ctx context.Context, o options, stderr io.Writer) error {
 	}
 	measurer := &acceptance.Measurer{Box: d.box, Scratch: filepath.Join(d.places.Home, "probes")}
 	eng := &engine{d: d, Engine: agent.New(agent.Config{
-		Store: store, Open: d.models.open, Box: d.box, Require: d.require, Measure: measurer.Measure, Tools: offered, Browser: d.openBrowser, Policy: rules, Memory: d.memories.ofRun, Servers: d.servers,
+		Store: store, Open: d.models.open, Box: d.box, Require: d.require, Measure: measurer.Measure, Tools: offered, Browser: d.openBrowser, Policy: rules, Memory: d.memories.ofRun, Servers: d.servers, Ceiling: d.organisation.Net,
 		Snaps: d.snapshots(), Snapshot: workspace.Options{MaxFiles: d.cfg.Snapshot.MaxFiles, MaxBytes: d.cfg.Snapshot.MaxBytes}, Copies: filepath.Join(d.places.Home, "copies"), Version: version, Now: time.Now, Log: d.log,
 	})}
 	defer eng.Close()
@@ -116,6 +123,7 @@ func serve(ctx context.Context, o options, stderr io.Writer) error {
 		}
 	}
 	opts := api.Options{Store: store, Engine: eng, Memory: d.memories, Logger: d.log, Build: version, Token: token, Views: filepath.Join(d.places.Home, "views")}
+	opts.Authority = rights{d}
 	opts.Goals = &goalTester{d: d, m: measurer}
 	if !d.opts.ephemeral {
 		x, err := newScheduled(d, eng, store)
@@ -193,22 +201,6 @@ func (d *daemon) openStore() (journal.Store, error) {
 		return nil, err
 	}
 	return maskingStore{wrapStore(store), d.secrets}, nil
-}
-
-// policy is the user's policy.yaml, or the shipped rules, narrowed by the organisation's.
-func (d *daemon) policy() (*policy.Rules, error) {
-	own, err := policy.ReadFile(filepath.Join(filepath.Dir(d.configPath), "policy.yaml"))
-	if err != nil {
-		return nil, err
-	}
-	org, err := policy.ReadFile(filepath.Join(policy.OrganisationDir, "policy.yaml"))
-	if err != nil {
-		return nil, err
-	}
-	if own == nil {
-		own = policy.Default()
-	}
-	return policy.Combine(own, org), nil
 }
 
 // listen serves clients until ctx ends, then lets requests finish.
