@@ -458,3 +458,31 @@ func TestContextIsVerified(t *testing.T) {
 		t.Errorf("step 99: got %v", err)
 	}
 }
+
+// A hundred runs at once all end; TestMain sees that no goroutine is left behind.
+func TestAHundredRunsAtOnce(t *testing.T) {
+	m := &model{info: llm.Info{Name: "test/model", Window: 100000, Style: llm.StyleTools, Schema: true, Price: &llm.Price{}}}
+	m.reply = func(_ int, q *llm.Request) (*llm.Reply, error) {
+		switch {
+		case len(q.Tools) == 0:
+			return plan("grep -x 42 answer"), nil
+		case q.Messages[len(q.Messages)-1].Role == llm.ToolRole:
+			return call("finish", map[string]string{"result": "done"}), nil
+		}
+		return sh("echo 42 > answer"), nil
+	}
+	r := newRig(t, m)
+	var ids []journal.RunID
+	for i := range 100 {
+		ws := filepath.Join(r.ws, fmt.Sprint(i))
+		if err := os.Mkdir(ws, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		ids = append(ids, r.start(agent.Request{Goal: goal("write the answer"), Workspace: ws, Yes: true}))
+	}
+	for _, id := range ids {
+		if s := r.ended(id); s.Outcome.Status != journal.StatusAccepted {
+			t.Errorf("run %s: %+v", id, s.Outcome)
+		}
+	}
+}
