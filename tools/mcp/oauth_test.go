@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	sdk "github.com/modelcontextprotocol/go-sdk/mcp"
+
 	"agentd/tools/mcp"
 	"agentd/tools/mcp/mcptest"
 )
@@ -20,10 +22,24 @@ import (
 func guarded(t *testing.T, life time.Duration) (*mcptest.Guarded, mcp.Server) {
 	t.Helper()
 	g := &mcptest.Guarded{Life: life}
-	srv := httptest.NewServer(g.Handler(mcptest.New("")))
-	t.Cleanup(func() { srv.CloseClientConnections(); srv.Close() })
+	server := mcptest.New("")
+	srv := serve(t, server, g.Handler(server))
 	g.URL = srv.URL
 	return g, mcp.Server{Name: "g", URL: srv.URL + "/mcp", Timeout: 5 * time.Second}
+}
+
+// serve serves a handler on loopback, and ends what is open at the end of the test.
+func serve(t *testing.T, server *sdk.Server, h http.Handler) *httptest.Server {
+	t.Helper()
+	srv := httptest.NewServer(h)
+	t.Cleanup(func() {
+		for s := range server.Sessions() {
+			s.Close()
+		}
+		srv.CloseClientConnections()
+		srv.Close()
+	})
+	return srv
 }
 
 // visit is a person's browser, in which they agree.
@@ -36,6 +52,7 @@ func visit(ctx context.Context, url string) error {
 	if err != nil {
 		return err
 	}
+	defer http.DefaultClient.CloseIdleConnections()
 	defer res.Body.Close()
 	page, err := io.ReadAll(res.Body)
 	if err == nil && !strings.Contains(string(page), "logged in") {
@@ -140,8 +157,8 @@ func TestLoginFails(t *testing.T) {
 	if err := r.opts.Login(t.Context(), s, forged); err == nil {
 		t.Error("an answer to another question was taken")
 	}
-	plain := httptest.NewServer(mcptest.HTTP(mcptest.New("")))
-	defer plain.Close()
+	open := mcptest.New("")
+	plain := serve(t, open, mcptest.HTTP(open))
 	if err := r.opts.Login(t.Context(), mcp.Server{Name: "p", URL: plain.URL}, visit); !errors.Is(err, mcp.ErrNoLogin) {
 		t.Errorf("got %v", err)
 	}
@@ -171,12 +188,12 @@ func TestHTTP(t *testing.T) {
 	r := newRig(t)
 	mcptest.Told = filepath.Join(t.TempDir(), "cancelled.txt")
 	var seen http.Header
-	h := mcptest.HTTP(mcptest.New(""))
-	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+	server := mcptest.New("")
+	h := mcptest.HTTP(server)
+	srv := serve(t, server, http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 		seen = q.Header.Clone()
 		h.ServeHTTP(w, q)
 	}))
-	t.Cleanup(func() { srv.CloseClientConnections(); srv.Close() }) // a stream may be open
 	s := mcp.Server{Name: "h", URL: srv.URL, Headers: map[string]string{"X-Key": "k1"}, Timeout: 3 * time.Second}
 	run, list, set, notes := r.open(t, s)
 	if len(list) != 1 || len(notes) != 0 || !list[0].Resources || !list[0].Prompts {
@@ -220,8 +237,8 @@ func TestHTTP(t *testing.T) {
 // A server that a goal names is reached only where the run's network opens it, also when it is opened later.
 func TestGoalServerNeedsTheNetwork(t *testing.T) {
 	r := newRig(t)
-	srv := httptest.NewServer(mcptest.HTTP(mcptest.New("")))
-	t.Cleanup(func() { srv.CloseClientConnections(); srv.Close() })
+	server := mcptest.New("")
+	srv := serve(t, server, mcptest.HTTP(server))
 	s := mcp.Server{Name: "h", URL: srv.URL, Strict: true, Timeout: time.Second}
 	run, list, _, notes := r.open(t, s)
 	if len(list) != 0 || len(notes) != 1 {
