@@ -177,7 +177,7 @@ func (d *driver) end(ctx context.Context, id string, m move, pending []journal.E
 // carryOut brings one call from wherever it stands to its result, which it returns as the events to append next.
 func (d *driver) carryOut(ctx context.Context, id string, m move, pending []journal.Event) ([]journal.Event, error) {
 	var finished, running bool
-	var try int
+	var try, known int // known: allowances for the whole run that were looked at
 	for first := true; ; first = false {
 		if !first {
 			pending = nil
@@ -200,7 +200,7 @@ func (d *driver) carryOut(ctx context.Context, id string, m move, pending []jour
 			case c != nil && c.Answer != nil:
 				return d.answered(t, m, c, &running, &finished, &try)
 			case c != nil && c.Asked != nil:
-				wait = true
+				known, wait = len(t.Granted), !d.answeredSince(t, m, c.Asked)
 				return nil
 			case c != nil && c.Started != nil:
 				running, try = true, c.Started.Try+1
@@ -225,7 +225,7 @@ func (d *driver) carryOut(ctx context.Context, id string, m move, pending []jour
 		case gated:
 			err = d.gate(ctx)
 		case wait:
-			err = d.led.wait(ctx, func(s *journal.State) bool { return s.Asks[m.call.ID] == nil })
+			err = d.led.wait(ctx, func(s *journal.State) bool { return s.Asks[m.call.ID] == nil || len(s.Granted) > known })
 		}
 		if err != nil {
 			return nil, err
@@ -262,15 +262,14 @@ func (d *driver) judge(t *tx, id string, m move, running, finished, wait *bool) 
 	}
 	egress := leaves(t.State, m)
 	origins := slices.Concat(t.TaskOrigins(id), inlets(t.Start.Goal))
-	call := policy.Call{
+	seen := policy.Call{
 		Args: m.args, Effect: string(m.effect), Egress: egress, Sandboxed: true, Origins: origins, Workspace: t.Start.Workspace, Goal: t.Start.Goal.Name,
 	}
 	if why := d.beyond(m); why != "" {
 		refuse("ceiling", why)
 		return nil
 	}
-	v := d.rules.Decide(call)
-	v = doubted(v, m)
+	v := doubted(d.rulesNow().Decide(seen), m)
 	verdict := journal.Verdict{Do: string(v.Do), Rule: v.Rule, Why: v.Why}
 	start := journal.ToolStarted{Call: m.call, Effect: string(m.effect), Egress: egress, Verdict: verdict, Try: 1}
 	switch v.Do {
@@ -281,14 +280,18 @@ func (d *driver) judge(t *tx, id string, m move, running, finished, wait *bool) 
 		refuse(v.Rule, "Denied by policy: "+v.Why)
 	default:
 		t.add(journal.ToolAsked{
-			Call: m.call, Ask: journal.AskTool, Verdict: verdict, Effect: string(m.effect), Origins: origins, Hints: foreign(t.State, id, m),
+			Call: m.call, Ask: journal.AskTool, Verdict: verdict, Effect: string(m.effect), Origins: origins, Hints: foreign(t.State, id, m), Egress: egress,
 		})
+		given := granted(t.State, seen, verdict)
 		switch {
+		case given != nil:
+			t.add(journal.AskAnswered{Ask: m.call.ID, Answer: "allow", By: grantedBy(given)}, start)
+			*running = true
 		case t.Start.Yes && !(len(origins) > 0 && m.call.Tool == args.Network{}.Tool()): // a yes given beforehand opens no host that untrusted content may have named
 			t.add(journal.AskAnswered{Ask: m.call.ID, Answer: "allow", By: "--yes"}, start)
 			*running = true
-		case d.approved(t.State, call, v):
-			by, _ := d.rules.Approved(call)
+		case d.approved(t.State, seen, v):
+			by, _ := d.rules.Approved(seen)
 			t.add(journal.AskAnswered{Ask: m.call.ID, Answer: "allow", By: "approve_if", Reason: clip(by, 500)}, start)
 			*running = true
 		case t.Start.DenyAsks:

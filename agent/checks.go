@@ -40,6 +40,10 @@ func (d *driver) measureFinal(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	var outdated bool
+	if err := d.led.view(ctx, func(s *journal.State) { outdated = s.Outdated() }); err != nil || outdated {
+		return err // what was measured is not what is wanted any more
+	}
 	if e == nil {
 		return end(journal.StatusUnverified, "the work is finished; nothing measured it: no check was given, and the planner proposed none that could fail")
 	}

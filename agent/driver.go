@@ -241,6 +241,8 @@ func (d *driver) next(s *journal.State) func(context.Context) error {
 		return d.baseline
 	case len(s.Plans) == 0:
 		return func(ctx context.Context) error { return d.plan(ctx, "start", nil) }
+	case s.Outdated():
+		return d.reviseGoal
 	}
 	var open, failed bool
 	for _, t := range s.Tasks {
@@ -277,7 +279,7 @@ func (d *driver) work(ctx context.Context) error {
 			first = d.fanOut(ctx)
 		}
 		err := d.led.view(ctx, func(s *journal.State) {
-			if first != nil || anyFailed(s) {
+			if first != nil || anyFailed(s) || s.Outdated() {
 				return
 			}
 			limit := s.Start.Parallel - len(running)

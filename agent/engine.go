@@ -39,6 +39,7 @@ type Config struct {
 	Memory   func(run journal.RunID, s journal.RunStarted) tools.Memory // what the run may recall and keep; nil: no memory
 	Servers  func(run journal.RunID, s journal.RunStarted) Servers      // the run's MCP servers, none of them started; nil: none
 	Ceiling  func(net string) (layer string)                            // who forbids that any run connects there, "" for nobody; nil: nobody
+	Granted  func() *policy.Rules                                       // what people added to the rules since; nil: nothing
 	Now      func() time.Time
 	Log      *slog.Logger
 

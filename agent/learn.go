@@ -259,6 +259,8 @@ func digestLines(records []journal.Record, most int) []digestLine {
 		switch e := e.(type) {
 		case journal.RunStarted:
 			text = "goal: " + clip(e.Goal.Words(), 2000)
+		case journal.GoalRevised:
+			text = "the person revised the goal: " + clip(e.Text, 1000)
 		case journal.MessageSent:
 			text = "the person said: " + clip(e.Text, 1000)
 		case journal.AskAnswered:
@@ -314,7 +316,7 @@ func middle(s string, n int) string {
 // fromPerson says whether an event is a person's own words.
 func fromPerson(e journal.Event) bool {
 	switch e := e.(type) {
-	case journal.RunStarted, journal.MessageSent:
+	case journal.RunStarted, journal.MessageSent, journal.GoalRevised:
 		return true
 	case journal.AskAnswered:
 		return e.By != "agentd" && e.By != "unattended"

@@ -67,12 +67,13 @@ func (d *driver) plan(ctx context.Context, reason string, revise func(*journal.S
 	q := planQuestion{revise: revise}
 	var in planner.Input
 	var had []string
+	var of int // revisions of the goal
 	info := d.planInfo()
-	if err := d.led.view(ctx, func(s *journal.State) { in, had = q.input(s, info), earlier(s, "plan") }); err != nil {
+	if err := d.led.view(ctx, func(s *journal.State) { in, had, of = q.input(s, info), earlier(s, "plan"), len(s.Goals) }); err != nil {
 		return err
 	}
 	if planner.Trivial(in) {
-		return d.adopt(ctx, in, journal.PlanMade{Plan: planner.Fallback(in).Plan, Reason: reason}, nil)
+		return d.adopt(ctx, in, journal.PlanMade{Plan: planner.Fallback(in).Plan, Reason: reason, Goals: of}, nil)
 	}
 	var settle []journal.Event
 	for q.try = 1; q.try <= tries; q.try++ {
@@ -83,7 +84,7 @@ func (d *driver) plan(ctx context.Context, reason string, revise func(*journal.S
 			reply, asked, err := d.ask(ctx, question{
 				purpose: "plan", before: settle,
 				build: func(s *journal.State, info llm.Info) (*llm.Request, error) {
-					in = q.input(s, info)
+					in, of = q.input(s, info), len(s.Goals)
 					return q.request(s, info), nil
 				},
 			})
@@ -94,13 +95,13 @@ func (d *driver) plan(ctx context.Context, reason string, revise func(*journal.S
 		}
 		draft, err := planner.Parse(text, in)
 		if err == nil {
-			return d.adopt(ctx, in, journal.PlanMade{Plan: draft.Plan, Reason: reason, Checks: draft.Checks}, settle)
+			return d.adopt(ctx, in, journal.PlanMade{Plan: draft.Plan, Reason: reason, Checks: draft.Checks, Goals: of}, settle)
 		}
 		q.wrong, q.bad = err, text
 		settle = append(settle, journal.Noted{Topic: "plan", Text: clip(fmt.Sprintf("the model's plan is unusable (try %d of %d): %v", q.try, tries, err), 500)})
 	}
 	settle = append(settle, journal.Noted{Topic: "plan", Text: "going on with a plan of one task"})
-	return d.adopt(ctx, in, journal.PlanMade{Plan: planner.Fallback(in).Plan, Reason: reason, Fallback: true}, settle)
+	return d.adopt(ctx, in, journal.PlanMade{Plan: planner.Fallback(in).Plan, Reason: reason, Fallback: true, Goals: of}, settle)
 }
 
 // earlier returns the replies to questions of one purpose since the last plan.
@@ -212,6 +213,16 @@ func checkable(req *llm.Request, info llm.Info) *llm.Request {
 	return req
 }
 
+// goalRevised is the reason of a plan, and of an attempt that ends for it.
+const goalRevised = "a person revised the goal"
+
+// reviseGoal plans anew after a person revised the goal.
+func (d *driver) reviseGoal(ctx context.Context) error {
+	return d.plan(ctx, goalRevised, func(s *journal.State) *planner.Revision {
+		return revision(s, goalRevised+". Before, it was: "+clip(s.Goals[len(s.Goals)-1], 1000))
+	})
+}
+
 // reviseFailed plans anew after a task failed.
 func (d *driver) reviseFailed(ctx context.Context) error {
 	var reason, last string
@@ -219,7 +230,7 @@ func (d *driver) reviseFailed(ctx context.Context) error {
 	if err := d.led.view(ctx, func(s *journal.State) {
 		reason = failures(s)
 		for _, p := range s.Plans {
-			if !strings.HasPrefix(p.Reason, fannedOut) {
+			if !strings.HasPrefix(p.Reason, fannedOut) && p.Reason != goalRevised {
 				plans, last = plans+1, p.Reason
 			}
 		}

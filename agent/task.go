@@ -113,6 +113,10 @@ func (d *driver) step(ctx context.Context, id string, pending []journal.Event) (
 		task: id, purpose: "step", before: pending,
 		build: func(s *journal.State, info llm.Info) (*llm.Request, error) {
 			task := s.Tasks[id]
+			if s.Outdated() {
+				why = goalRevised
+				return nil, errGiveUp
+			}
 			if why = exhausted(task, info); why != "" {
 				return nil, errGiveUp
 			}

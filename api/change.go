@@ -44,7 +44,22 @@ type Answer struct {
 	Answer string `json:"answer"` // allow, deny; done, again, skip; or text, by the ask's kind
 	Reason string `json:"reason,omitempty"`
 	By     string `json:"by,omitempty"`
+	// Scope and Rule make an allowance answer later asks too: what the condition holds of in this run (run), or from now on in every run (always). GET of the same
+	// path proposes conditions.
+	Scope journal.Scope `json:"scope,omitempty"`
+	Rule  string        `json:"rule,omitempty"`
 }
+
+// AskRules are conditions that would answer an ask and others like it, the narrowest first.
+type AskRules struct {
+	Run    []string `json:"run"`
+	Always []string `json:"always"`
+	File   string   `json:"file,omitempty"` // where a rule for every run is added
+	Note   string   `json:"note,omitempty"` // why there is none
+}
+
+// maxGranted bounds the allowances of one run that answer later asks.
+const maxGranted = 100
 
 // Message steers a run.
 type Message struct {
@@ -56,6 +71,7 @@ type Message struct {
 type Patch struct {
 	Paused *bool         `json:"paused,omitempty"`
 	Limits *goals.Budget `json:"limits,omitempty"` // zero fields stay, negative ones mean no bound
+	Goal   *string       `json:"goal,omitempty"`   // what is wanted from now on; the plan is revised, criteria and limits stay
 	Reason string        `json:"reason,omitempty"` // of a pause
 	By     string        `json:"by,omitempty"`
 }
@@ -86,7 +102,7 @@ func (a Answer) events(st *journal.State, id string) ([]journal.Event, error) {
 		if call.Answer == nil {
 			return nil, Errorf(ErrNotOpen, "", "ask %s of run %s was settled without an answer", id, st.Run)
 		}
-		if call.Answer.Answer == a.Answer { // the same answer again, say after a lost connection
+		if call.Answer.Answer == a.Answer && call.Answer.Scope == a.Scope && call.Answer.Rule == a.Rule { // the same answer again, say after a lost connection
 			return nil, nil
 		}
 		return nil, Errorf(ErrNotOpen, "", "ask %s of run %s was answered already: %.100s, by %s", id, st.Run, call.Answer.Answer, call.Answer.By)
@@ -101,7 +117,18 @@ func (a Answer) events(st *journal.State, id string) ([]journal.Event, error) {
 	if legal != nil && !slices.Contains(legal, a.Answer) {
 		return nil, Errorf(ErrInvalid, "answer one of: "+strings.Join(legal, ", "), "%.40q does not answer this ask", a.Answer)
 	}
-	return []journal.Event{journal.AskAnswered{Ask: id, Answer: a.Answer, Reason: a.Reason, By: a.By}}, nil
+	switch {
+	case a.Scope == journal.ScopeOnce && a.Rule == "":
+	case a.Scope != journal.ScopeRun && a.Scope != journal.ScopeAlways:
+		return nil, Errorf(ErrInvalid, "leave scope and rule out for this call alone", "scope %.40q with the rule %.40q: it is run or always", a.Scope, a.Rule)
+	case ask.Ask != journal.AskTool || a.Answer != "allow":
+		return nil, Errorf(ErrInvalid, "answer it alone", "only an allowed call can be allowed for more than once")
+	case a.Rule == "":
+		return nil, Errorf(ErrInvalid, "GET /v1/runs/"+string(st.Run)+"/answers/"+id+" proposes some", "scope %s needs a rule", a.Scope)
+	case len(st.Granted) >= maxGranted:
+		return nil, Errorf(ErrTooLarge, "allow it once, or for every run", "run %s has %d rules of its own already", st.Run, len(st.Granted))
+	}
+	return []journal.Event{journal.AskAnswered{Ask: id, Answer: a.Answer, Reason: a.Reason, By: a.By, Scope: a.Scope, Rule: a.Rule}}, nil
 }
 
 func (m Message) events(st *journal.State) ([]journal.Event, error) {
@@ -121,6 +148,13 @@ func (p Patch) events(st *journal.State) ([]journal.Event, error) {
 		return nil, ended(st)
 	}
 	var events []journal.Event
+	if p.Goal != nil && strings.TrimSpace(*p.Goal) != st.Start.Goal.Text {
+		g, err := goals.FromText(*p.Goal, nil)
+		if err != nil {
+			return nil, err
+		}
+		events = append(events, journal.GoalRevised{Text: g.Text, By: p.By})
+	}
 	if p.Limits != nil && *p.Limits != (goals.Budget{}) {
 		events = append(events, journal.LimitChanged{Budget: *p.Limits, By: p.By})
 	}

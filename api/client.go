@@ -352,6 +352,11 @@ func (c *Client) Answer(ctx context.Context, run journal.RunID, ask string, a An
 	return err
 }
 
+// AskRules proposes rules that would answer an open ask and others like it.
+func (c *Client) AskRules(ctx context.Context, run journal.RunID, ask string) (AskRules, error) {
+	return call[AskRules](ctx, c, "GET", runPath(run, "answers", ask), nil, nil)
+}
+
 // Say steers a run.
 func (c *Client) Say(ctx context.Context, run journal.RunID, text string) error {
 	_, err := call[Appended](ctx, c, "POST", runPath(run, "messages"), nil, Message{Text: text, By: c.By})

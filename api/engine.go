@@ -37,6 +37,12 @@ type Engine interface {
 	RemoveModel(ctx context.Context, name string) error
 	// Info describes the daemon. It is asked for at every start of a client: it must be cheap.
 	Info(ctx context.Context) (Info, error)
+	// Proposals are the conditions of rules that would answer an ask of a run in a state.
+	Proposals(st *journal.State, ask journal.ToolAsked) (AskRules, error)
+	// Covers reports why a person's rule would not answer an ask, nil where it would.
+	Covers(st *journal.State, ask journal.ToolAsked, scope journal.Scope, when string) error
+	// Keep adds a rule that allows to those that hold in every run, unless it is there.
+	Keep(when, why string) error
 	// Deltas follows the tokens that a run's model is writing: for display only, dropped when the reader is slow. cancel
 	// must be called; the channel is closed after it, or when the run ends.
 	Deltas(run journal.RunID) (deltas <-chan Delta, cancel func())

@@ -58,7 +58,7 @@ func TestOpenAPISchemasHaveTheFields(t *testing.T) {
 	schemas := readDocument(t).Components.Schemas
 	known := map[string]reflect.Type{}
 	for _, v := range []any{
-		Error{}, StartRequest{}, GoalFile{}, Started{}, RunList{}, RunView{}, Page{}, Appended{}, Patch{}, Answer{}, Message{}, Context{}, Diff{},
+		Error{}, StartRequest{}, GoalFile{}, Started{}, RunList{}, RunView{}, Page{}, Appended{}, Patch{}, Answer{}, AskRules{}, Message{}, Context{}, Diff{},
 		FileDiff{}, ModelList{}, ModelInfo{}, Pull{}, PullLine{}, Delta{}, Info{}, SandboxInfo{}, Guarantee{},
 		MemoryItem{}, MemorySource{}, MemoryAdd{}, MemoryQuery{}, MemoryFound{}, MemoryHit{}, MemoryList{}, MemoryForgotten{}, MemoryReview{},
 		MemoryStats{}, MemoryImported{}, MemoryProgress{},

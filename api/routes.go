@@ -6,6 +6,7 @@ import (
 	_ "embed"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strconv"
@@ -44,6 +45,7 @@ func (s *Server) routes() []route {
 		{"PATCH", "/v1/runs/{run}", s.patch, 0},
 		{"DELETE", "/v1/runs/{run}", s.remove, 0},
 		{"GET", "/v1/runs/{run}/events", s.events, 0},
+		{"GET", "/v1/runs/{run}/answers/{ask}", s.askRules, 0},
 		{"POST", "/v1/runs/{run}/answers/{ask}", s.answer, 0},
 		{"POST", "/v1/runs/{run}/messages", s.say, 0},
 		{"GET", "/v1/runs/{run}/context", s.context, 0},
@@ -282,8 +284,8 @@ func (s *Server) patch(w http.ResponseWriter, r *http.Request) (any, error) {
 	if p.By, err = who(p.By); err != nil {
 		return nil, err
 	}
-	if p.Paused == nil && p.Limits == nil {
-		return nil, Errorf(ErrInvalid, "send paused or limits", "nothing to change")
+	if p.Paused == nil && p.Limits == nil && p.Goal == nil {
+		return nil, Errorf(ErrInvalid, "send paused, limits or goal", "nothing to change")
 	}
 	if len(p.Reason) > maxText {
 		return nil, Errorf(ErrTooLarge, "", "reason is longer than %d bytes", maxText)
@@ -332,13 +334,47 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request) (any, error) {
 		return nil, err
 	}
 	ask := r.PathValue("ask")
-	decide := func(st *journal.State) ([]journal.Event, error) { return a.events(st, ask) }
+	decide := func(st *journal.State) ([]journal.Event, error) {
+		events, err := a.events(st, ask)
+		if err == nil && len(events) > 0 && a.Scope != journal.ScopeOnce {
+			err = s.opt.Engine.Covers(st, st.Asks[ask].ToolAsked, a.Scope, a.Rule)
+		}
+		return events, err
+	}
 	v, err := s.update(r.Context(), run, decide)
 	if errors.Is(err, journal.ErrNotFound) { // a view forgets what was settled long ago: only the journal knows
-		seq, err := journal.Update(r.Context(), s.opt.Store, run, decide)
-		return Appended{Seq: seq}, named(run, err)
+		var seq journal.Seq
+		seq, err = journal.Update(r.Context(), s.opt.Store, run, decide)
+		v, err = Appended{Seq: seq}, named(run, err)
+	}
+	if err == nil && a.Scope == journal.ScopeAlways {
+		err = s.opt.Engine.Keep(a.Rule, fmt.Sprintf("allowed by %s in run %s", a.By, run))
 	}
 	return v, err
+}
+
+// askRules proposes rules that would answer an open ask.
+func (s *Server) askRules(_ http.ResponseWriter, r *http.Request) (any, error) {
+	run, err := runOf(r)
+	if err != nil {
+		return nil, err
+	}
+	var out AskRules
+	err = s.views.with(r.Context(), run, func(st *journal.State) (err error) {
+		ask := st.Asks[r.PathValue("ask")]
+		if ask == nil {
+			return Errorf(journal.ErrNotFound, "agentctl show "+string(run)+" lists the open ones", "run %s has no open ask %.64q", run, r.PathValue("ask"))
+		}
+		out, err = s.opt.Engine.Proposals(st, ask.ToolAsked)
+		return err
+	})
+	if out.Run == nil {
+		out.Run = []string{}
+	}
+	if out.Always == nil {
+		out.Always = []string{}
+	}
+	return out, named(run, err)
 }
 
 func (s *Server) say(w http.ResponseWriter, r *http.Request) (any, error) {

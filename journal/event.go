@@ -61,6 +61,7 @@ const (
 	KindLearned       Kind = "learned"
 	KindTabsChanged   Kind = "tabs_changed"
 	KindTakenOver     Kind = "taken_over"
+	KindGoalRevised   Kind = "goal_revised"
 )
 
 // RunStarted begins a run. What steers the run is copied in, so that nothing outside can change it later.
@@ -132,6 +133,13 @@ type PlanMade struct {
 	Fallback bool          `json:"fallback,omitempty"` // the model's plans were invalid; this is the one-task plan
 	Checks   []goals.Probe `json:"checks,omitempty"`
 	Origins  []string      `json:"origins,omitempty"` // of what it was made from, where nobody vouches for it
+	Goals    int           `json:"goals,omitempty"`   // how many revisions of the goal it takes in
+}
+
+// GoalRevised says in other words what is wanted: a person's. The plan is revised; criteria, limits and bounds stay.
+type GoalRevised struct {
+	Text string `json:"text"`
+	By   string `json:"by"`
 }
 
 // TaskStarted begins an attempt (from 1) at a task.
@@ -209,6 +217,8 @@ type ToolAsked struct {
 	Origins []string `json:"origins,omitempty"`
 	// Hints say which parts of the call stand in untrusted content and not in the goal.
 	Hints []string `json:"hints,omitempty"`
+	// Egress says that the call could leave its box.
+	Egress bool `json:"egress,omitempty"`
 }
 
 // AskAnswered closes an ask. Answer is allow or deny for a tool; done (it took effect), again (run it anew) or skip for one in doubt; text for a question.
@@ -217,7 +227,20 @@ type AskAnswered struct {
 	Answer string `json:"answer"`
 	Reason string `json:"reason,omitempty"`
 	By     string `json:"by"` // who: a client, --yes, unattended
+	// Scope says what else an allowance answers: nothing (""), what Rule holds of in this run (run), or in every run (always).
+	Scope Scope  `json:"scope,omitempty"`
+	Rule  string `json:"rule,omitempty"` // a condition, as policy has them
 }
+
+// Scope is how far a person's allowance reaches.
+type Scope string
+
+// The scopes.
+const (
+	ScopeOnce   Scope = "" // this call alone
+	ScopeRun    Scope = "run"
+	ScopeAlways Scope = "always"
+)
 
 // ToolStarted is written before a tool runs.
 type ToolStarted struct {
@@ -420,6 +443,7 @@ func (ModelAsked) Kind() Kind    { return KindModelAsked }
 func (ModelReplied) Kind() Kind  { return KindModelReplied }
 func (ToolAsked) Kind() Kind     { return KindToolAsked }
 func (AskAnswered) Kind() Kind   { return KindAskAnswered }
+func (GoalRevised) Kind() Kind   { return KindGoalRevised }
 func (ToolStarted) Kind() Kind   { return KindToolStarted }
 func (ToolFinished) Kind() Kind  { return KindToolFinished }
 func (TaskFinished) Kind() Kind  { return KindTaskFinished }
@@ -475,6 +499,8 @@ func (r Record) Decode() (Event, error) {
 		e, err = decode[ModelReplied](r.Data)
 	case KindToolAsked:
 		e, err = decode[ToolAsked](r.Data)
+	case KindGoalRevised:
+		e, err = decode[GoalRevised](r.Data)
 	case KindAskAnswered:
 		e, err = decode[AskAnswered](r.Data)
 	case KindToolStarted:

@@ -29,6 +29,9 @@ type State struct {
 	Snapshot *SnapshotMade       `json:"snapshot,omitempty"`
 	Recalls  map[string]Recalled `json:"recalls,omitempty"` // by call or task, "" is the plan's
 
+	Goals   []string `json:"goals,omitempty"`   // the goal's texts before its revisions
+	Planned int      `json:"planned,omitempty"` // how many of the revisions the plan takes in
+
 	Plan     planner.Plan     `json:"plan"`
 	Plans    []PlanMade       `json:"plans,omitempty"`
 	Planning []*Turn          `json:"planning,omitempty"` // planner's calls since the last PlanMade
@@ -49,7 +52,8 @@ type State struct {
 
 	Tabs map[string][]Tab `json:"tabs,omitempty"` // of the browser, by task; those of tasks that go on
 
-	Asks     map[string]*Ask `json:"asks,omitempty"` // open ones, by call id
+	Asks     map[string]*Ask `json:"asks,omitempty"`    // open ones, by call id
+	Granted  []AskAnswered   `json:"granted,omitempty"` // allowances that answer later asks too
 	Messages []MessageSent   `json:"messages,omitempty"`
 	Notes    int             `json:"notes,omitempty"`
 	Denied   string          `json:"denied,omitempty"` // the last call that policy or a person denied
@@ -205,6 +209,9 @@ func (s *State) apply(e Event, r Record) {
 			c.Answer = &e
 		}
 		delete(s.Asks, e.Ask)
+		if e.Answer == "allow" && e.Scope != ScopeOnce {
+			s.Granted = append(s.Granted, e)
+		}
 		if s.Paused != nil && s.Paused.Parked {
 			s.Paused = nil
 		}
@@ -231,6 +238,8 @@ func (s *State) apply(e Event, r Record) {
 		case "final":
 			s.Final, s.Measured = &e, s.Measured+1
 		}
+	case GoalRevised:
+		s.Goals, s.Start.Goal.Text = append(s.Goals, s.Start.Goal.Text), e.Text
 	case MessageSent:
 		s.Messages = append(s.Messages, e)
 	case LimitChanged:
@@ -261,6 +270,7 @@ func (s *State) apply(e Event, r Record) {
 
 func (s *State) planMade(e PlanMade) {
 	s.Plan, s.Plans, s.Planning = e.Plan, append(s.Plans, e), nil
+	s.Planned = max(s.Planned, e.Goals)
 	s.PlanOrigins = Union(s.PlanOrigins, e.Origins)
 	s.Proposed = append(s.Proposed, e.Checks...)
 	tasks := make(map[string]*Task, len(e.Plan.Tasks))
@@ -352,6 +362,9 @@ func (s *State) OpenCalls() []*ToolCall {
 
 // ToolCall returns a call by its id, nil if there is none.
 func (s *State) ToolCall(id string) *ToolCall { return s.calls[id] }
+
+// Outdated reports whether the goal was revised since the plan was made.
+func (s *State) Outdated() bool { return len(s.Goals) > s.Planned && len(s.Plans) > 0 }
 
 // Learning reports whether the run has ended and what later runs should know of it is still to be found out.
 func (s *State) Learning() bool { return s.Outcome != nil && s.Outcome.Learn && s.Learned == nil }

@@ -29,6 +29,9 @@ type Engine struct {
 	OnRemove  func(ctx context.Context, name string) error
 	OnInfo    func(ctx context.Context) (api.Info, error)
 	OnDeltas  func(run journal.RunID) (<-chan api.Delta, func())
+	OnRules   func(st *journal.State, ask journal.ToolAsked) (api.AskRules, error)
+	OnCovers  func(st *journal.State, ask journal.ToolAsked, scope journal.Scope, when string) error
+	OnKeep    func(when, why string) error
 
 	runs atomic.Int64
 }
@@ -154,4 +157,28 @@ func (e *Engine) Deltas(run journal.RunID) (<-chan api.Delta, func()) {
 	ch := make(chan api.Delta)
 	close(ch)
 	return ch, func() {}
+}
+
+// Proposals implements api.Engine.
+func (e *Engine) Proposals(st *journal.State, ask journal.ToolAsked) (api.AskRules, error) {
+	if e.OnRules != nil {
+		return e.OnRules(st, ask)
+	}
+	return api.AskRules{}, nil
+}
+
+// Covers implements api.Engine.
+func (e *Engine) Covers(st *journal.State, ask journal.ToolAsked, scope journal.Scope, when string) error {
+	if e.OnCovers != nil {
+		return e.OnCovers(st, ask, scope, when)
+	}
+	return nil
+}
+
+// Keep implements api.Engine.
+func (e *Engine) Keep(when, why string) error {
+	if e.OnKeep != nil {
+		return e.OnKeep(when, why)
+	}
+	return nil
 }

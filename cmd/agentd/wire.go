@@ -18,6 +18,7 @@ import (
 	"agentd/authority"
 	"agentd/journal"
 	"agentd/journal/bolt"
+	"agentd/policy"
 	"agentd/sandbox"
 	"agentd/sandbox/egress"
 	"agentd/workspace"
@@ -36,6 +37,7 @@ type daemon struct {
 	box        *sandbox.Box
 	models     *models
 	memories   *memories
+	grants     *grants
 	secrets    *secrets
 	ca         *egress.CA
 
@@ -94,13 +96,16 @@ func serve(ctx context.Context, o options, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
+	if d.grants, err = openGrants(filepath.Join(filepath.Dir(d.configPath), policy.GrantsFile), d.log); err != nil {
+		return err
+	}
 	offered, err := d.toolset()
 	if err != nil {
 		return err
 	}
 	measurer := &acceptance.Measurer{Box: d.box, Scratch: filepath.Join(d.places.Home, "probes")}
 	eng := &engine{d: d, Engine: agent.New(agent.Config{
-		Store: store, Open: d.models.open, Box: d.box, Require: d.require, Measure: measurer.Measure, Tools: offered, Browser: d.openBrowser, Policy: rules, Memory: d.memories.ofRun, Servers: d.servers, Ceiling: d.organisation.Net,
+		Store: store, Open: d.models.open, Box: d.box, Require: d.require, Measure: measurer.Measure, Tools: offered, Browser: d.openBrowser, Policy: rules, Granted: d.grants.now, Memory: d.memories.ofRun, Servers: d.servers, Ceiling: d.organisation.Net,
 		Snaps: d.snapshots(), Snapshot: workspace.Options{MaxFiles: d.cfg.Snapshot.MaxFiles, MaxBytes: d.cfg.Snapshot.MaxBytes}, Copies: filepath.Join(d.places.Home, "copies"), Version: version, Now: time.Now, Log: d.log,
 	})}
 	defer eng.Close()

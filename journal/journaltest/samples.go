@@ -38,6 +38,7 @@ func Samples() []journal.Event {
 		journal.TaskFinished{Task: "t2", Reason: "no model"},
 		journal.MessageSent{Text: "faster", By: "test"},
 		journal.LimitChanged{Budget: goals.Budget{Steps: 200}, By: "test"},
+		journal.GoalRevised{Text: "sample, sorted", By: "test"},
 		journal.Paused{By: "test", Reason: "lunch"},
 		journal.Resumed{By: "test"},
 		journal.Noted{Topic: "model", Text: "0"},
