@@ -199,6 +199,40 @@ func (s *Server) diff(w http.ResponseWriter, r *http.Request) {
 	s.show(w, http.StatusOK, "diff.html", page{Title: "Changes of " + string(run), Link: "/runs/" + string(run), Data: files})
 }
 
+type ruleData struct {
+	Run    journal.RunID
+	Ask    string
+	Scope  journal.Scope
+	Always bool
+	Rules  []string
+	First  string
+	File   string
+	Note   string
+}
+
+// rule shows the rule that would answer an ask and others like it, before it is added.
+func (s *Server) rule(w http.ResponseWriter, r *http.Request) {
+	d := ruleData{Run: runOf(r), Ask: r.URL.Query().Get("ask"), Scope: journal.Scope(r.URL.Query().Get("scope"))}
+	if d.Scope != journal.ScopeRun && d.Scope != journal.ScopeAlways {
+		s.fail(w, api.Errorf(api.ErrInvalid, "", "scope is %.20q: it is run or always", d.Scope))
+		return
+	}
+	offer, err := s.opt.Client.AskRules(r.Context(), d.Run, d.Ask)
+	if err != nil {
+		s.fail(w, err)
+		return
+	}
+	d.Always, d.Rules, d.File, d.Note = d.Scope == journal.ScopeAlways, offer.Run, offer.File, offer.Note
+	if d.Always {
+		d.Rules = offer.Always
+	}
+	d.Rules = slices.DeleteFunc(d.Rules, func(r string) bool { return words.Safe(r) != r }) // what is shown must be what is sent
+	if len(d.Rules) > 0 {
+		d.First = d.Rules[0]
+	}
+	s.show(w, http.StatusOK, "rule.html", page{Title: "A rule for " + string(d.Run), Link: "/runs/" + string(d.Run), Data: d})
+}
+
 // act does what a form asks for and goes back to the run.
 func (s *Server) act(w http.ResponseWriter, r *http.Request) {
 	run, c, ctx := runOf(r), s.opt.Client, r.Context()
@@ -214,7 +248,9 @@ func (s *Server) act(w http.ResponseWriter, r *http.Request) {
 		if answer == "text" {
 			answer = r.PostForm.Get("text")
 		}
-		err = c.Answer(ctx, run, r.PostForm.Get("ask"), api.Answer{Answer: answer, Reason: r.PostForm.Get("reason")})
+		err = c.Answer(ctx, run, r.PostForm.Get("ask"), api.Answer{
+			Answer: answer, Reason: r.PostForm.Get("reason"), Scope: journal.Scope(r.PostForm.Get("scope")), Rule: r.PostForm.Get("rule"),
+		})
 	case "say":
 		err = c.Say(ctx, run, r.PostForm.Get("text"))
 	case "pause":

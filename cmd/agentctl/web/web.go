@@ -62,6 +62,7 @@ func New(o Options) (*Server, error) {
 	s.mux.HandleFunc("GET /{$}", s.home)
 	s.mux.HandleFunc("GET /runs/{run}", s.run)
 	s.mux.HandleFunc("GET /runs/{run}/diff", s.diff)
+	s.mux.HandleFunc("GET /runs/{run}/rule", s.rule)
 	s.mux.HandleFunc("GET /runs/{run}/live", s.live)
 	s.mux.HandleFunc("POST /runs/{run}/{deed}", s.act)
 	static, err := fs.Sub(assets, "assets")

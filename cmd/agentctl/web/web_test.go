@@ -31,9 +31,10 @@ const testRun = journal.RunID("abcdefghijkl")
 
 // rig is a daemon without an engine, and the pages of its runs.
 type rig struct {
-	store *bolt.Store
-	base  string
-	links chan string
+	store  *bolt.Store
+	engine *apitest.Engine
+	base   string
+	links  chan string
 }
 
 func newRig(t *testing.T) *rig {
@@ -65,7 +66,7 @@ func newRig(t *testing.T) *rig {
 	}
 	t.Cleanup(client.Close)
 	client.By = "ann"
-	r := &rig{store: store, links: make(chan string, 8)}
+	r := &rig{store: store, engine: engine, links: make(chan string, 8)}
 	s, err := web.New(web.Options{Client: client, Announce: func(l string) { r.links <- l }})
 	if err != nil {
 		t.Fatal(err)
@@ -384,5 +385,60 @@ func TestInChromium(t *testing.T) {
 				t.Errorf("%s %s: no picture: %v", name, kind, err)
 			}
 		}
+	}
+}
+
+// A rule is shown before it is added, and what it says has no power over the page.
+func TestAllowByRule(t *testing.T) {
+	r := newRig(t)
+	kept := make(chan string, 1)
+	rule := `shell.command == "rm"` + strings.NewReplacer("\x1b", "", "\a", "", "\u202e", "").Replace(evil)
+	r.engine.OnRules = func(*journal.State, journal.ToolAsked) (api.AskRules, error) {
+		return api.AskRules{Run: []string{"for the run"}, Always: []string{evil, rule, "wider"}, File: "/cfg/granted.yaml"}, nil
+	}
+	r.engine.OnKeep = func(when, _ string) error { kept <- when; return nil }
+	r.begin(t)
+	c := browser(t)
+	get(t, c, <-r.links)
+	run := r.base + "/runs/" + string(testRun)
+	ask := url.Values{"scope": {"always"}, "ask": {`c1.0"><script>`}}
+	_, page := get(t, c, run)
+	if !strings.Contains(page, "rule?scope=always&amp;ask=c1.0%22%3e%3cscript%3e") {
+		t.Errorf("the page leads to no rule:\n%s", page)
+	}
+	code, body := get(t, c, run+"/rule?"+ask.Encode())
+	harmless(t, "rule", body)
+	for _, want := range []string{"Allow it always", "/cfg/granted.yaml", "shell.command == &#34;rm&#34;", "wider"} {
+		if code != 200 || !strings.Contains(body, want) {
+			t.Fatalf("%d, no %q in\n%s", code, want, body)
+		}
+	}
+	if code, _ := get(t, c, run+"/rule?scope=ever&ask=c1"); code != 400 {
+		t.Errorf("an unknown scope: %d", code)
+	}
+	v := url.Values{"ask": {`c1.0"><script>`}, "answer": {"allow"}, "scope": {"always"}, "rule": {rule}}
+	req, err := http.NewRequest("POST", run+"/answer", strings.NewReader(v.Encode()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	req.Header.Set("Origin", r.base)
+	resp, err := c.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != 200 {
+		t.Fatalf("answer: %d", resp.StatusCode)
+	}
+	if got := <-kept; got != rule {
+		t.Errorf("kept %q", got)
+	}
+	var st journal.State
+	if err := journal.CatchUp(t.Context(), r.store, testRun, &st); err != nil {
+		t.Fatal(err)
+	}
+	if len(st.Granted) != 1 || st.Granted[0].Scope != journal.ScopeAlways || st.Granted[0].Rule != rule {
+		t.Errorf("granted %+v", st.Granted)
 	}
 }
