@@ -119,8 +119,9 @@ screenshots:
 	mkdir -p docs/screens
 	TUI_SHOTS=$(CURDIR)/docs/screens go test -count=1 -run TestScreenshots ./cmd/agentctl/tui
 
-## fuzz: every fuzz target for 20 s
+## fuzz: every fuzz target for 20 s, and the terminal UI with random keys and sizes for 60 s
 fuzz:
+	TUI_FUZZ=60s go test -count=1 -run '^TestRandomKeys$$' ./cmd/agentctl/tui
 	@for pkg in $$(go list ./...); do \
 		for f in $$(go test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
 			go test -run '^$$' -fuzz "^$$f$$" -fuzztime 20s $$pkg || exit 1; \

@@ -56,6 +56,7 @@ func actions() []action {
 		{[]string{"m"}, "say", "say something to the run: it reads it before its next step", anywhere, isLive, sayTo},
 		{[]string{"p"}, "pause", "pause the run, or let it go on", anywhere, isLive, pauseRun},
 		{[]string{"x"}, "cancel", "cancel the run", anywhere, isLive, cancelRun},
+		{[]string{"e"}, "", "edit the goal: the plan is made anew for it", inRun, canEditGoal, editGoal},
 		{[]string{"L"}, "", "change the run's limits", anywhere, isLive, limitRun},
 		{[]string{"d"}, "diff", "what changed in the workspace", anywhere, hasRun, showDiff},
 		{[]string{"u"}, "undo", "put the workspace back as it was before the run", anywhere, isEnded, undoRun},
@@ -74,6 +75,8 @@ func actions() []action {
 		{[]string{"v"}, "plan", "the plan in full, with results and revisions", inRun, hasState, showPlan},
 		{[]string{"o"}, "", "the chosen step's whole output", inRun, hasStep, showOutput},
 		{[]string{"c"}, "", "what was sent to the model at the chosen step", inRun, hasStep, showContext},
+		{[]string{"i"}, "", "the browser's last picture", inRun, hasBrowser, showShot},
+		{[]string{"B"}, "", "look into the run's browser, and take it over", inRun, canTakeOver, takeOver},
 		{[]string{"y"}, "", "copy the chosen step", inRun, hasStep, copyStep},
 		{[]string{"Y"}, "", "copy the run's id", anywhere, hasRun, func(m *Model) tea.Cmd {
 			return tea.Batch(tea.SetClipboard(string(m.current().Run)), m.say("copied "+line(string(m.current().Run))))

@@ -79,7 +79,7 @@ func (b *askBox) keys() string {
 	case journal.AskModel:
 		return "enter answer · esc later"
 	}
-	return "y allow · n deny · r deny with a reason · j k scroll · esc later"
+	return "y once · t for this run · A always · n deny · r deny with a reason · esc later"
 }
 
 func (b *askBox) view(_ *Model, w, h int) []string {
@@ -101,6 +101,12 @@ func (b *askBox) view(_ *Model, w, h int) []string {
 	}
 	if b.ask.Ask != journal.AskModel {
 		lines = append(lines, faint.paint(clip(fmt.Sprintf("task %s · effect %s", line(or(c.Task, "-")), line(or(b.ask.Effect, "unknown"))), in)), "", strong.paint(clip(line(c.Tool), in)))
+	}
+	if n := len(b.ask.Origins); n > 0 {
+		lines = append(lines, paintAll(notice, wrap("it has read untrusted content from "+line(strings.Join(b.ask.Origins[:min(n, 8)], ", ")), in))...)
+	}
+	for _, hint := range b.ask.Hints[:min(len(b.ask.Hints), 4)] {
+		lines = append(lines, paintAll(fault, wrap(line(hint), in))...)
 	}
 	body := wrap(safe(full(c)), in)
 	room := max(h-len(lines)-8, 3)
@@ -166,8 +172,12 @@ func (b *askBox) key(m *Model, k tea.KeyPressMsg) tea.Cmd {
 		return nil
 	}
 	switch key {
-	case "y", "a":
+	case "y":
 		return b.send(m, "allow", "")
+	case "t":
+		return ruleFor(m, b, journal.ScopeRun)
+	case "A":
+		return ruleFor(m, b, journal.ScopeAlways)
 	case "n", "d":
 		return b.send(m, "deny", "")
 	case "r":
@@ -178,12 +188,14 @@ func (b *askBox) key(m *Model, k tea.KeyPressMsg) tea.Cmd {
 
 // send answers and closes the box.
 func (b *askBox) send(m *Model, answer, reason string) tea.Cmd {
+	return b.reply(m, api.Answer{Answer: answer, Reason: reason})
+}
+
+func (b *askBox) reply(m *Model, a api.Answer) tea.Cmd {
 	m.pop()
 	id, run := b.ask.Call.ID, b.run
 	if m.run != nil && m.run.id == run {
 		m.run.answered[id] = true
 	}
-	return m.act(answer, run, func(ctx context.Context, c *api.Client) error {
-		return c.Answer(ctx, run, id, api.Answer{Answer: answer, Reason: reason})
-	})
+	return m.act(a.Answer, run, func(ctx context.Context, c *api.Client) error { return c.Answer(ctx, run, id, a) })
 }

@@ -158,6 +158,39 @@ func BenchmarkLongRun(b *testing.B) {
 	}
 }
 
+// settled is a model that asks for nothing when it begins.
+type settled struct{ *Model }
+
+// Init implements tea.Model.
+func (settled) Init() tea.Cmd { return nil }
+
+// BenchmarkStream is the processor time that the program takes while a reply of 100 tokens a second is written into a run of 1,000 events.
+func BenchmarkStream(b *testing.B) {
+	m := opened(b, 120, 40, records(b, 1, long(b, 1000)...))
+	f := m.run.follow
+	f.items = make(chan followed, 256)
+	ctx, cancel := context.WithCancel(context.Background())
+	in, inW := io.Pipe()
+	p := tea.NewProgram(settled{m}, tea.WithContext(ctx), tea.WithInput(in), tea.WithOutput(new(frames)), tea.WithWindowSize(120, 40), tea.WithFPS(120),
+		tea.WithoutSignals(), tea.WithColorProfile(colorprofile.ANSI256), tea.WithEnvironment([]string{"TERM=xterm-256color"}))
+	done := make(chan struct{})
+	go func() { p.Run(); close(done) }()
+	go func() { p.Send(f.next()) }()
+	time.Sleep(500 * time.Millisecond)
+	for b.Loop() {
+		cpu, begin := cpuTime(), time.Now()
+		for range 1000 {
+			f.items <- followed{item: api.Item{Delta: &api.Delta{Call: "live", Task: "task9", Text: "word "}}}
+			time.Sleep(10 * time.Millisecond)
+		}
+		b.ReportMetric(100*float64(cpuTime()-cpu)/float64(time.Since(begin)), "cpu-%")
+	}
+	close(f.items)
+	cancel()
+	<-done
+	inW.Close()
+}
+
 // BenchmarkFrame draws the screen of a run, as after a key press.
 func BenchmarkFrame(b *testing.B) {
 	m := opened(b, 120, 40, records(b, 1, long(b, 1000)...))

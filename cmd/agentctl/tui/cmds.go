@@ -23,8 +23,9 @@ import (
 
 const (
 	pageSize  = 200
-	keepTurns = 3                     // of each task in a run's state
-	frame     = 50 * time.Millisecond // news of a run are drawn so often at most
+	keepTurns = 3                      // of each task in a run's state
+	frame     = 50 * time.Millisecond  // events of a run are drawn so often at most
+	written   = 100 * time.Millisecond // and a reply while it is being written
 	pollEvery = 1500 * time.Millisecond
 	maxBatch  = 2000
 	maxBlob   = 4 << 20
@@ -222,7 +223,7 @@ func (m *Model) begin(run journal.RunID, after journal.Seq) (*follower, tea.Cmd)
 	}
 }
 
-// next waits for news and gathers what comes within a frame.
+// next waits for news and gathers what comes within a frame: people read words as they are written no faster than ten times a second.
 func (f *follower) next() tea.Msg {
 	msg := newsMsg{from: f}
 	n, more := <-f.items
@@ -230,14 +231,20 @@ func (f *follower) next() tea.Msg {
 		msg.ended, msg.at = true, time.Now()
 		return msg
 	}
-	end := time.NewTimer(frame)
+	begun := time.Now()
+	end := time.NewTimer(written)
 	defer end.Stop()
+	hurry := false
 	for {
 		if n.err != nil {
 			msg.err, msg.at = n.err, time.Now()
 			return msg
 		}
 		msg.items = append(msg.items, n.item)
+		if n.item.Delta == nil && !hurry {
+			hurry = true
+			end.Reset(max(frame-time.Since(begun), 0))
+		}
 		if len(msg.items) >= maxBatch {
 			break
 		}

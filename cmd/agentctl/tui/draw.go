@@ -217,7 +217,7 @@ func paintAll(st style, lines []string) []string {
 func drawNote(ev journal.Event, open bool, w int) []string {
 	col := faint
 	switch ev := ev.(type) {
-	case journal.RunStarted, journal.MessageSent:
+	case journal.RunStarted, journal.MessageSent, journal.GoalRevised:
 		col = strong
 	case journal.PlanMade:
 		col = accent

@@ -129,6 +129,10 @@ func (m *Model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		return m, m.gotPicked(msg)
 	case proposedMsg:
 		return m, m.gotProposed(msg)
+	case shotMsg:
+		return m, m.gotShot(msg)
+	case rulesMsg:
+		return m, m.gotRules(msg)
 	case reviewedMsg:
 		return m, m.gotReviewed(msg)
 	case noticeMsg:
@@ -431,7 +435,7 @@ func (m *Model) streamView(rows int) []string {
 }
 
 func (m *Model) panelView(w, rows int) []string {
-	lines := m.run.panelLines(w-1, m.now)
+	lines := m.run.panelKept(w-1, m.now)
 	m.run.panelTop = max(min(m.run.panelTop, len(lines)-rows), 0)
 	out := make([]string, 0, rows)
 	for i := m.run.panelTop; i < len(lines) && len(out) < rows; i++ {

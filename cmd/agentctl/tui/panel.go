@@ -10,6 +10,29 @@ import (
 	"agentd/planner"
 )
 
+// drawnPanel is a panel as it was drawn last, and what it was drawn from.
+type drawnPanel struct {
+	state *journal.State
+	last  journal.Seq
+	w     int
+	at    int64 // seconds: nothing in it shows less
+	rate  int
+	lines []string
+}
+
+// panelKept is panelLines, drawn anew only when something in it is another: a reply that is written changes the stream alone.
+func (r *runView) panelKept(w int, now time.Time) []string {
+	if r.state == nil {
+		return r.panelLines(w, now)
+	}
+	k := drawnPanel{state: r.state, last: r.state.Last, w: w, at: now.Unix(), rate: int(r.rate(now) + 0.5)}
+	if d := &r.drawn; d.state != k.state || d.last != k.last || d.w != k.w || d.at != k.at || d.rate != k.rate {
+		k.lines = r.panelLines(w, now)
+		r.drawn = k
+	}
+	return r.drawn.lines
+}
+
 // panel draws a run's state: goal, gauges, plan, acceptance, files, memories. It has as many lines as it needs.
 func (r *runView) panelLines(w int, now time.Time) []string {
 	var out []string
@@ -132,7 +155,7 @@ func planTree(st *journal.State, w int, now time.Time) []string {
 		if task.USD > 0 {
 			tail = strings.TrimSpace(tail + " " + dollars(task.USD))
 		} else if task.Tokens > 0 {
-			tail = strings.TrimSpace(tail + " " + count(task.Tokens))
+			tail = strings.TrimSpace(tail + " " + count(task.Tokens) + " tok")
 		}
 		in := strings.Repeat("  ", min(depth[t.ID], 4))
 		name := line(t.ID)

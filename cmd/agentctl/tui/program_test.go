@@ -376,7 +376,7 @@ func TestRandomKeys(t *testing.T) {
 		seed = v
 	}
 	r := rand.New(rand.NewPCG(seed, 0))
-	keys := strings.Fields("j k j k down up pgup pgdown g G home end enter esc esc tab / n N a y d o s c v r m p x L u ? : # J q left right ctrl+p ctrl+s ctrl+u ctrl+d ctrl+w backspace delete shift+tab alt+b 1 2 日 e 👨 D Y")
+	keys := strings.Fields("j k j k down up pgup pgdown g G home end enter esc esc tab / n N a y d o s c v r m p x L u ? : # J q left right ctrl+p ctrl+s ctrl+u ctrl+d ctrl+w backspace delete shift+tab alt+b 1 2 日 e 👨 D Y t A ctrl+enter M f l h")
 	var trail []string
 	defer func() {
 		if p := recover(); p != nil || t.Failed() {
@@ -412,6 +412,12 @@ func TestRandomKeys(t *testing.T) {
 			case k == 5:
 				trail = append(trail, "paste")
 				m.Update(tea.PasteMsg{Content: "pasted\n\x1b[31m日本"})
+			case k == 7:
+				if b, ok := m.front().(*ruleBox); ok {
+					trail = append(trail, "rules")
+					rules := []string{`tool == "shell" && shell.command == "rm -rf build"`, strings.Repeat("日本 ", 500)}
+					m.Update(rulesMsg{ask: b.ask.ask.Call.ID, rules: api.AskRules{Run: rules, Always: rules[r.IntN(2):], File: "/etc/granted.yaml", Note: "no\x1b[2J"}})
+				}
 			case k == 6:
 				trail = append(trail, "toast")
 				m.Update(doneMsg{words: "x", err: errors.New("no\x1b[2J")})

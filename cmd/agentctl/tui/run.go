@@ -32,6 +32,7 @@ type runView struct {
 	search     string
 	answered   map[string]bool // asks that were answered here, until the stream says so
 	wrote      []sample        // characters that came lately
+	drawn      drawnPanel
 }
 
 type sample struct {

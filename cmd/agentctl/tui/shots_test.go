@@ -16,7 +16,7 @@ const shotsVariable = "TUI_SHOTS"
 
 // The colours of the pictures; a terminal has its own.
 var shotColours = map[string]string{
-	"30": "#1d1f21", "31": "#d0605e", "32": "#7ab87f", "33": "#d9a866", "34": "#7aa2d8", "35": "#b08bd0", "36": "#6cbcc4", "37": "#d8dadc", "90": "#7d838a",
+	"30": "#565b63", "31": "#d0605e", "32": "#7ab87f", "33": "#d9a866", "34": "#7aa2d8", "35": "#b08bd0", "36": "#6cbcc4", "37": "#d8dadc", "90": "#7d838a",
 }
 
 // svg draws screen lines as a picture, character by character as a terminal does.

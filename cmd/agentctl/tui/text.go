@@ -4,19 +4,14 @@ import (
 	"strings"
 
 	"github.com/charmbracelet/x/ansi"
+
+	"agentd/cmd/agentctl/words"
 )
 
 // What is measured and drawn here is harmless: it has passed safe or safeSGR.
 
 // width is the number of columns of harmless text, colours not counted.
-func width(s string) int {
-	for i := 0; i < len(s); i++ {
-		if s[i] >= 0x80 || s[i] == 0x1b {
-			return ansi.StringWidth(s)
-		}
-	}
-	return len(s)
-}
+func width(s string) int { return words.Width(s) }
 
 // fit cuts or fills harmless text to exactly w columns.
 func fit(s string, w int) string {
@@ -35,15 +30,7 @@ func fit(s string, w int) string {
 }
 
 // clip cuts harmless text to at most w columns.
-func clip(s string, w int) string {
-	if w <= 0 {
-		return ""
-	}
-	if width(s) <= w {
-		return s
-	}
-	return ansi.Truncate(s, w, "…")
-}
+func clip(s string, w int) string { return words.Clip(s, w) }
 
 // sides puts two texts at the ends of a line of w columns; the left one gives way.
 func sides(left, right string, w int) string {

@@ -211,7 +211,13 @@ func TestInTmux(t *testing.T) {
 	}
 	m.keys("a")
 	m.wait("May this call run?", "rm -rf build")
-	m.keys("y")
+	m.keys("t")
+	m.wait("Allow it for this run", "shell.command ==")
+	m.keys("C-c")
+	m.wait("May this call run?")
+	m.keys("A")
+	m.wait("Allow it always", "shell.command ==", "granted.yaml")
+	m.keys("Enter")
 	m.wait("accepted", "the needle of the haystack is found", "no asks")
 	m.keys("PageUp", "PageUp")
 	m.wait("G follows")
@@ -238,6 +244,9 @@ func TestInTmux(t *testing.T) {
 	}
 	if got := m.run("display-message", "-p", "#{pane_title}"); strings.Contains(got, "owned") {
 		t.Errorf("output of a tool set the title: %s", got)
+	}
+	if text, err := os.ReadFile(filepath.Join(home, "cfg/agentd", "granted.yaml")); err != nil || !strings.Contains(string(text), `- when: "tool == \"shell\" && shell.command ==`) {
+		t.Errorf("the rule that was allowed always: %v\n%s", err, text)
 	}
 	m.keys("q")
 	m.wait("shell$")

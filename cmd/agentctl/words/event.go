@@ -60,6 +60,8 @@ func Note(ev journal.Event) string {
 			parts = append(parts, CheckMark(c)+" "+Line(Or(c.Name, c.Cmd)))
 		}
 		return s + strings.Join(parts, ", ")
+	case journal.GoalRevised:
+		return by(ev.By) + " revised the goal: " + ev.Text
 	case journal.MessageSent:
 		return by(ev.By) + ": " + ev.Text
 	case journal.AskAnswered:
