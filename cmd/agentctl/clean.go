@@ -3,6 +3,8 @@ package main
 import (
 	"strings"
 	"unicode/utf8"
+
+	"agentd/cmd/agentctl/words"
 )
 
 // clean makes text of a model, a tool or a file safe for a terminal: control characters other than newline and tab, bidi
@@ -49,15 +51,14 @@ func strange(r rune) bool {
 	return false
 }
 
-// line is the first line of s with something in it, clean and of at most n characters; what is left out is shown by "…".
+// line is the first line of s with something in it, clean and of at most n columns; what is left out is shown by "…".
 func line(s string, n int) string {
 	s = strings.TrimSpace(s)
 	first, rest, _ := strings.Cut(s, "\n")
 	first = strings.ReplaceAll(clean(strings.TrimRight(first, " \t\r")), "\t", " ")
 	cut := strings.TrimSpace(rest) != ""
-	if utf8.RuneCountInString(first) > n {
-		r := []rune(first)
-		first, cut = strings.TrimRight(string(r[:n-1]), " "), true
+	if words.Width(first) > n {
+		first, cut = strings.TrimRight(strings.TrimSuffix(words.Clip(first, n), "…"), " "), true
 	}
 	if cut {
 		return first + "…"

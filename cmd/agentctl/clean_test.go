@@ -41,6 +41,9 @@ func TestLine(t *testing.T) {
 		{"abcdefghijk", 10, "abcdefghi…"},
 		{"äöüäöüäöüäö", 10, "äöüäöüäöü…"},
 		{"a\tb", 10, "a b"},
+		{"日本語のファイル", 10, "日本語の…"},
+		{"日本語のファ", 12, "日本語のファ"},
+		{"👨‍👩‍👧👨‍👩‍👧 ab", 6, "👨‍👩‍👧👨‍👩‍👧…"},
 	}
 	for _, tt := range tests {
 		if got := line(tt.in, tt.n); got != tt.want {

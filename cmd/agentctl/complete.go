@@ -73,7 +73,7 @@ func (a *app) runNames(ctx context.Context, c *api.Client, command string) []cob
 	for _, r := range runs {
 		ended := r.Status.Ended()
 		switch command {
-		case "say", "pause", "resume", "limits", "cancel":
+		case "say", "revise", "pause", "resume", "limits", "cancel":
 			if ended {
 				continue
 			}

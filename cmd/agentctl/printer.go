@@ -9,9 +9,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"agentd/api"
+	"agentd/cmd/agentctl/words"
 	"agentd/journal"
 	"agentd/planner"
 )
@@ -98,6 +98,9 @@ func (p *printer) record(r journal.Record) error {
 			break // as asked
 		}
 		p.say("  answered: %s, by %s%s", line(e.Answer, 60), line(e.By, 40), dash(line(e.Reason, 80)))
+		if e.Scope != journal.ScopeOnce {
+			p.say("%s", p.paint(dim, fmt.Sprintf("  allowed %s when %s", scopeWords(e.Scope), line(e.Rule, 2*p.width))))
+		}
 	case journal.ToolFinished:
 		p.finished(e)
 	case journal.TaskFinished:
@@ -108,6 +111,8 @@ func (p *printer) record(r journal.Record) error {
 		p.checks(e)
 	case journal.MessageSent:
 		p.say("%s: %s", line(or(e.By, "somebody"), 40), line(e.Text, p.width))
+	case journal.GoalRevised:
+		p.say("%s revised the goal: %s", line(or(e.By, "somebody"), 40), line(e.Text, 2*p.width))
 	case journal.LimitChanged:
 		p.say("limits are now %s", limits(p.state.Budget))
 	case journal.Paused:
@@ -375,6 +380,13 @@ func (p *printer) asked(run journal.RunID, e journal.ToolAsked) {
 	}
 }
 
+func scopeWords(s journal.Scope) string {
+	if s == journal.ScopeAlways {
+		return "always"
+	}
+	return "for this run"
+}
+
 // howToAnswer is what to type to answer an ask.
 func howToAnswer(run journal.RunID, e journal.ToolAsked) string {
 	words := api.Answers(e.Ask)
@@ -421,10 +433,7 @@ func tail(s string, n, width int) string {
 	lines := strings.Split(strings.TrimRight(clean(s), "\n"), "\n")
 	lines = lines[max(0, len(lines)-n):]
 	for i, l := range lines {
-		if utf8.RuneCountInString(l) > 2*width {
-			l = string([]rune(l)[:2*width-1]) + "…"
-		}
-		lines[i] = "    | " + l
+		lines[i] = "    | " + words.Clip(l, 2*width)
 	}
 	return strings.Join(lines, "\n")
 }

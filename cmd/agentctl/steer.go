@@ -10,30 +10,6 @@ import (
 	"agentd/journal"
 )
 
-func (a *app) answerCmd() *cobra.Command {
-	var reason string
-	c := &cobra.Command{
-		Use:   "answer RUN ASK ANSWER",
-		Short: "Answer what a run asks",
-		Long: "Answer what a run asks: allow or deny for a call; done (it took effect), again (run it anew) or skip for one in doubt; words for a question.\n" +
-			"agentctl show RUN lists the open asks. ASK may be left out when one is open.",
-		Args: between(2, -1),
-		RunE: a.withRun(func(ctx context.Context, c *api.Client, run journal.RunID, args []string) error {
-			ask, answer, err := a.askOf(ctx, c, run, args)
-			if err != nil {
-				return err
-			}
-			if err := c.Answer(ctx, run, ask, api.Answer{Answer: answer, Reason: reason}); err != nil {
-				return err
-			}
-			a.note("answered; watch it: agentctl events -f %s", run)
-			return nil
-		}),
-	}
-	c.Flags().StringVar(&reason, "reason", "", "why, told to the agent")
-	return c
-}
-
 // askOf finds which ask is meant: the one that is named, or the only open one.
 func (a *app) askOf(ctx context.Context, c *api.Client, run journal.RunID, args []string) (ask, answer string, err error) {
 	if len(args) > 1 {

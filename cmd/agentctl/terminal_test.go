@@ -166,9 +166,9 @@ func TestTerminalAsks(t *testing.T) {
 	home := testHome(t)
 	s := onTerminal(t, home, nil, "run", "ask for it")
 	s.expect("asks: may it run?")
-	s.expect("allow it? (y/n) ")
+	s.expect("allow it? (y once, r for this run, a always, n no, or n and a reason) ")
 	s.press("perhaps\n")
-	s.expect("allow it? (y/n) ")
+	s.expect("allow it? (y once, r for this run, a always, n no, or n and a reason) ")
 	s.press("y\n")
 	s.expect("answered: allow")
 	s.expect("accepted")
@@ -178,7 +178,7 @@ func TestTerminalAsks(t *testing.T) {
 	}
 	// Answered from elsewhere, the question goes away.
 	s = onTerminal(t, home, nil, "run", "ask for it")
-	s.expect("allow it? (y/n) ")
+	s.expect("allow it? (y once, r for this run, a always, n no, or n and a reason) ")
 	c, err := api.Dial(home + "/agentd.sock")
 	if err != nil {
 		t.Fatal(err)

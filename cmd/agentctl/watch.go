@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -33,6 +34,7 @@ type watcher struct {
 	interrupts int
 	menu       bool   // the question "detach or cancel" is open
 	asking     string // the ask that the terminal shows a question for
+	rule       string // the rule for always that the question is about
 	lines      chan string
 }
 
@@ -156,7 +158,7 @@ func (w *watcher) item(ctx context.Context, it api.Item) (done bool, err error) 
 	}
 	st := w.print.state
 	if w.asking != "" && st.Asks[w.asking] == nil { // answered elsewhere
-		w.asking = ""
+		w.asking, w.rule = "", ""
 	}
 	if w.interactive {
 		w.ask(ctx)
@@ -211,7 +213,7 @@ func question(ask *journal.Ask) string {
 	case journal.AskModel:
 		return "your answer:"
 	}
-	return "allow it? (y/n)"
+	return "allow it? (y once, r for this run, a always, n no, or n and a reason)"
 }
 
 // typed takes a line from the terminal: the answer to the open question.
@@ -233,37 +235,73 @@ func (w *watcher) typed(ctx context.Context, text string) (done bool, err error)
 		return false, nil
 	}
 	answer, ok := translate(ask.Ask, text)
+	if rule := w.rule; rule != "" {
+		w.rule = ""
+		if answer, ok = (api.Answer{Answer: "allow", Scope: journal.ScopeAlways, Rule: rule}), text == "y" || text == "yes"; !ok {
+			w.print.say("not added")
+		}
+	} else if ok && answer.Scope != journal.ScopeOnce {
+		ok = w.withRule(ctx, &answer)
+	}
+	if w.rule != "" {
+		return false, nil // its question is open
+	}
 	if !ok {
 		w.prompt(ctx, question(ask))
 		return false, nil
 	}
-	err = w.c.Answer(ctx, w.run, w.asking, api.Answer{Answer: answer})
+	err = w.c.Answer(ctx, w.run, w.asking, answer)
 	if errors.Is(err, api.ErrNotOpen) || errors.Is(err, api.ErrEnded) {
 		err = nil // somebody else was faster; the stream says what they said
 	}
 	return false, err
 }
 
+// withRule gives an allowance for more than once its rule, and shows that; for always it asks first.
+func (w *watcher) withRule(ctx context.Context, answer *api.Answer) bool {
+	offer, err := w.c.AskRules(ctx, w.run, w.asking)
+	if err == nil {
+		answer.Rule, err = firstRule(offer, answer.Scope)
+	}
+	if err != nil {
+		w.print.say("%s", line(err.Error(), 2*w.print.width))
+		return false
+	}
+	if answer.Scope == journal.ScopeRun {
+		w.print.say("for this run: allow when %s", clean(answer.Rule))
+		return true
+	}
+	w.print.say("%s\n  to %s", ruleText(answer.Rule), clean(offer.File))
+	w.rule = answer.Rule
+	w.prompt(ctx, "add it? (y/n)")
+	return true
+}
+
 // translate makes an answer of what a person types.
-func translate(kind journal.AskKind, text string) (string, bool) {
+func translate(kind journal.AskKind, text string) (api.Answer, bool) {
 	if kind == journal.AskModel {
-		return text, text != ""
+		return api.Answer{Answer: text}, text != ""
 	}
 	word := strings.ToLower(text)
 	if kind == journal.AskTool {
+		first, rest, _ := strings.Cut(text, " ")
+		switch strings.ToLower(first) {
+		case "n", "no", "deny":
+			return api.Answer{Answer: "deny", Reason: strings.TrimSpace(rest)}, true
+		}
 		switch word {
-		case "y", "yes":
+		case "y", "yes", "once":
 			word = "allow"
-		case "n", "no":
-			word = "deny"
+		case "r", "run":
+			return api.Answer{Answer: "allow", Scope: journal.ScopeRun}, true
+		case "a", "always":
+			return api.Answer{Answer: "allow", Scope: journal.ScopeAlways}, true
 		}
 	}
-	for _, legal := range api.Answers(kind) {
-		if word == legal {
-			return word, true
-		}
+	if slices.Contains(api.Answers(kind), word) {
+		return api.Answer{Answer: word}, true
 	}
-	return "", false
+	return api.Answer{}, false
 }
 
 // signal takes an interrupt: the first asks on a terminal, else it cancels, as the second does; the third gives up.
@@ -278,7 +316,7 @@ func (w *watcher) signal(ctx context.Context, s os.Signal) (done bool, err error
 		w.print.clear()
 		return true, nil
 	case w.interrupts == 1 && s == os.Interrupt && terminal(w.a.stdin) && terminal(w.a.stderr) && !w.private:
-		w.menu, w.asking = true, ""
+		w.menu, w.asking, w.rule = true, "", ""
 		w.prompt(ctx, "\n[d]etach and let it run, [c]ancel it, or Enter to go on watching?")
 		return false, nil
 	}
