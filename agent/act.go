@@ -185,9 +185,9 @@ func (d *driver) carryOut(ctx context.Context, id string, m move, pending []jour
 		if err := d.prepareWrite(ctx, m); err != nil {
 			return nil, err
 		}
-		var wait, gated bool
+		var wait, gated, held bool
 		err := d.led.do(ctx, func(t *tx) error {
-			finished, running, wait, gated, try = false, false, false, false, 1
+			finished, running, wait, gated, held, try = false, false, false, false, false, 1
 			t.add(pending...)
 			c := t.ToolCall(m.call.ID)
 			switch {
@@ -196,6 +196,9 @@ func (d *driver) carryOut(ctx context.Context, id string, m move, pending []jour
 				return nil
 			case t.Paused != nil && !t.Paused.Parked, t.Cancel:
 				gated = true
+				return nil
+			case taken(t.State, id):
+				held = true
 				return nil
 			case c != nil && c.Answer != nil:
 				return d.answered(t, m, c, &running, &finished, &try)
@@ -224,6 +227,8 @@ func (d *driver) carryOut(ctx context.Context, id string, m move, pending []jour
 			return done, err
 		case gated:
 			err = d.gate(ctx)
+		case held:
+			err = d.untaken(ctx, id)
 		case wait:
 			err = d.led.wait(ctx, func(s *journal.State) bool { return s.Asks[m.call.ID] == nil || len(s.Granted) > known })
 		}
@@ -270,6 +275,10 @@ func (d *driver) judge(t *tx, id string, m move, running, finished, wait *bool) 
 		return nil
 	}
 	v := doubted(d.rulesNow().Decide(seen), m)
+	kind := journal.AskTool
+	if why, ok := wantsPerson(m); ok && v.Do != policy.Deny {
+		kind, v = journal.AskTake, policy.Verdict{Do: policy.Ask, Rule: takeOver, Why: why}
+	}
 	verdict := journal.Verdict{Do: string(v.Do), Rule: v.Rule, Why: v.Why}
 	start := journal.ToolStarted{Call: m.call, Effect: string(m.effect), Egress: egress, Verdict: verdict, Try: 1}
 	switch v.Do {
@@ -280,17 +289,17 @@ func (d *driver) judge(t *tx, id string, m move, running, finished, wait *bool) 
 		refuse(v.Rule, "Denied by policy: "+v.Why)
 	default:
 		t.add(journal.ToolAsked{
-			Call: m.call, Ask: journal.AskTool, Verdict: verdict, Effect: string(m.effect), Origins: origins, Hints: foreign(t.State, id, m), Egress: egress,
+			Call: m.call, Ask: kind, Verdict: verdict, Effect: string(m.effect), Origins: origins, Hints: foreign(t.State, id, m), Egress: egress,
 		})
 		given := granted(t.State, seen, verdict)
 		switch {
-		case given != nil:
+		case given != nil && kind == journal.AskTool:
 			t.add(journal.AskAnswered{Ask: m.call.ID, Answer: "allow", By: grantedBy(given)}, start)
 			*running = true
-		case t.Start.Yes && !(len(origins) > 0 && m.call.Tool == args.Network{}.Tool()): // a yes given beforehand opens no host that untrusted content may have named
+		case t.Start.Yes && kind == journal.AskTool && !(len(origins) > 0 && m.call.Tool == args.Network{}.Tool()): // a yes given beforehand opens no host that untrusted content may have named
 			t.add(journal.AskAnswered{Ask: m.call.ID, Answer: "allow", By: "--yes"}, start)
 			*running = true
-		case d.approved(t.State, seen, v):
+		case kind == journal.AskTool && d.approved(t.State, seen, v):
 			by, _ := d.rules.Approved(seen)
 			t.add(journal.AskAnswered{Ask: m.call.ID, Answer: "allow", By: "approve_if", Reason: clip(by, 500)}, start)
 			*running = true
@@ -325,10 +334,15 @@ func (d *driver) answered(t *tx, m move, c *journal.ToolCall, running, finished 
 	case "allow", "again":
 		t.add(start)
 		*running = true
+	case "done":
+		if c.Asked.Ask == journal.AskTake {
+			t.add(start)
+			*running = true
+			return nil
+		}
+		done(journal.ToolOK, "This call was cut off by a crash; a person says that it took effect"+reason)
 	case "deny":
 		done(journal.ToolRefused, "A person denied this call"+reason)
-	case "done":
-		done(journal.ToolOK, "This call was cut off by a crash; a person says that it took effect"+reason)
 	case "skip":
 		done(journal.ToolInDoubt, "This call was cut off by a crash; a person says to go on without it"+reason)
 	default:
@@ -411,6 +425,7 @@ func (d *driver) result(ctx context.Context, m move, env tools.Env, mem *receipt
 	if res.OK {
 		e.Status = journal.ToolOK
 	}
+	e.Pictures = d.keepPictures(ctx, res.Pictures)
 	f, err := res.Output.Spilled()
 	if err == nil && f != nil {
 		e.Blob, _, err = d.cfg.Store.PutBlob(ctx, d.run, io.LimitReader(f, maxBlob))

@@ -56,6 +56,7 @@ type driver struct {
 	small  *tools.Set   // what a small model is offered
 	memory tools.Memory // nil: none
 	pages  pages
+	life   context.Context // of all that the run does until its end; it is over when that begins
 	root   *os.Root
 	deltas *hub
 	ws     string                        // where it works: the workspace, or the run's copy of it
@@ -85,7 +86,7 @@ type driver struct {
 }
 
 // drive runs until the run has ended, another driver took it, or ctx ends.
-func (d *driver) drive(ctx context.Context) error {
+func (d *driver) drive(ctx, work context.Context, halt context.CancelCauseFunc) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	var wg sync.WaitGroup
 	defer wg.Wait()
@@ -103,7 +104,6 @@ func (d *driver) drive(ctx context.Context) error {
 	}
 	defer d.root.Close()
 	defer d.closeBrowser()
-	work, halt := context.WithCancelCause(ctx)
 	defer halt(nil)
 	wg.Go(func() { d.watch(work, halt) })
 	wg.Go(func() { d.snapshot(work) })

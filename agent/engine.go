@@ -97,7 +97,8 @@ type live struct {
 	ws     string
 	led    *ledger
 	deltas *hub
-	holds  bool // the workspace
+	holds  bool    // the workspace
+	driver *driver // nil before it is made
 }
 
 // New returns an engine that drives nothing yet.
@@ -288,7 +289,13 @@ func (e *Engine) drive(ctx context.Context, run journal.RunID, l *live) error {
 	} else if d.ws != s.Start.Workspace {
 		e.move(l, d.ws)
 	}
-	return d.drive(ctx)
+	work, halt := context.WithCancelCause(ctx)
+	defer halt(nil)
+	d.life = work
+	e.mu.Lock()
+	l.driver = d
+	e.mu.Unlock()
+	return d.drive(ctx, work, halt)
 }
 
 // move says that a run works in another folder from now on, so that nobody waits for its workspace.

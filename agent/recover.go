@@ -12,6 +12,7 @@ const inDoubtText = "This call was cut off when the daemon stopped. It may have 
 // effect. A call that is safe to repeat stays open and runs again; a confined one becomes in doubt and the model is told; one
 // that could leave the box waits for a person.
 func (d *driver) recover(t *tx) {
+	leftTaken(t)
 	for id, asked := range t.InFlight {
 		t.add(journal.ModelReplied{
 			Call: id, Err: "the daemon stopped before the reply came", Class: "lost", Lost: true,

@@ -44,7 +44,7 @@ func (d *driver) task(ctx context.Context, id string) error {
 
 // advance does the next thing a task needs: settle an open reply, or ask the model. done: the task has ended.
 func (d *driver) advance(ctx context.Context, id string) (done bool, err error) {
-	if err := d.gate(ctx); err != nil {
+	if err := errors.Join(d.gate(ctx), d.untaken(ctx, id)); err != nil {
 		return false, err
 	}
 	var reply *llm.Reply

@@ -83,6 +83,8 @@ func Answers(kind journal.AskKind) []string {
 		return []string{"allow", "deny"}
 	case journal.AskDoubt:
 		return []string{"done", "again", "skip"}
+	case journal.AskTake:
+		return []string{"done", "deny"}
 	case journal.AskModel:
 		return nil
 	}

@@ -63,6 +63,7 @@ func TestOpenAPISchemasHaveTheFields(t *testing.T) {
 		MemoryItem{}, MemorySource{}, MemoryAdd{}, MemoryQuery{}, MemoryFound{}, MemoryHit{}, MemoryList{}, MemoryForgotten{}, MemoryReview{},
 		MemoryStats{}, MemoryImported{}, MemoryProgress{},
 		goals.Budget{}, journal.Summary{}, journal.Record{}, journal.Undone{}, journal.Applied{}, GoalTest{}, GoalTested{}, GoalTrial{}, GoalReview{}, GoalReviewed{}, GoalWanted{}, Grant{}, GrantAdd{}, GrantList{}, Revoked{}, ScheduleAdd{}, Scheduled{}, ScheduleRun{}, ScheduleList{}, SchedulePatch{},
+		ScreenFrame{}, ScreenTab{}, ScreenAct{}, ScreenInput{},
 	} {
 		known[reflect.TypeOf(v).Name()] = reflect.TypeOf(v)
 	}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -60,7 +61,7 @@ func (s *Server) routes() []route {
 		{"GET", "/v1/info", s.info, 0},
 		{"GET", "/v1/backup", s.backup, 0},
 		{"GET", "/openapi.yaml", s.spec, 0},
-	}, append(append(s.memoryRoutes(), s.scheduleRoutes()...), s.grantRoutes()...)...)
+	}, slices.Concat(s.memoryRoutes(), s.scheduleRoutes(), s.grantRoutes(), s.browserRoutes())...)
 }
 
 func (s *Server) handle(rt route) http.HandlerFunc {

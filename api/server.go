@@ -33,6 +33,7 @@ type Options struct {
 	Memory    Memory       // nil: this daemon has none
 	Schedule  Schedule     // nil: this daemon has none
 	Goals     GoalTester   // nil: this daemon has none
+	Browsers  Browsers     // nil: this daemon has none
 	Authority Authority    // nil: this daemon grants nothing
 	Logger    *slog.Logger // nil discards
 	Build     string       // version of the daemon; "" is Build()
@@ -48,6 +49,7 @@ type Server struct {
 	log     *slog.Logger
 	handler http.Handler
 	views   *views
+	screens sync.Map  // of sessions by which persons use browsers, by their ids
 	keeper  sync.Once // the first Serve keeps the views
 	// draining ends the streams of a server that stops; requests that are not streams finish.
 	draining context.Context

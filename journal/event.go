@@ -285,6 +285,16 @@ type ToolFinished struct {
 	Opened  []string `json:"opened,omitempty"`  // hosts that the run may reach from now on
 	Tainted []string `json:"tainted,omitempty"` // workspace files that hold content of Origins now; "." is all
 	Clean   []string `json:"clean,omitempty"`   // workspace files that hold none any more
+
+	Pictures []Picture `json:"pictures,omitempty"` // that it gave, for models that see
+}
+
+// Picture is an image that a call gave.
+type Picture struct {
+	Blob   string `json:"blob"` // sha256
+	Type   string `json:"type"` // image/png or image/jpeg
+	Width  int    `json:"width"`
+	Height int    `json:"height"`
 }
 
 // TaskFinished ends an attempt at a task.

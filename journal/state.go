@@ -50,6 +50,8 @@ type State struct {
 	Files       map[string][]string `json:"files,omitempty"`        // workspace files with untrusted content, and its origins; "." is all
 	PlanOrigins []string            `json:"plan_origins,omitempty"` // of what the plan was made from
 
+	Shot *Picture `json:"shot,omitempty"` // the last picture that the run took
+
 	Tabs map[string][]Tab `json:"tabs,omitempty"` // of the browser, by task; those of tasks that go on
 
 	Asks     map[string]*Ask `json:"asks,omitempty"`    // open ones, by call id
@@ -223,6 +225,9 @@ func (s *State) apply(e Event, r Record) {
 		s.call(e.Call).Finished = &e
 		delete(s.Asks, e.Call.ID)
 		s.taint(e)
+		if n := len(e.Pictures); n > 0 {
+			s.Shot = &e.Pictures[n-1]
+		}
 		if e.Status == ToolRefused {
 			s.Denied = clip(e.Call.Tool+": "+string(e.Call.Args), 200)
 		}

@@ -76,6 +76,8 @@ type Result struct {
 	Origins []string
 	// Egress is what was decided about connections of this call.
 	Egress []sandbox.Decision
+	// Pictures are PNG or JPEG, for models that see.
+	Pictures [][]byte
 }
 
 // Outward is a tool that reaches out of the sandbox by itself, not by way of a command in the call's box.

@@ -97,7 +97,7 @@ agentctl say last "skip the vendor folder"`,
 			root.AddCommand(c)
 		}
 	}
-	group("run", a.runCmd(), a.uiCmd(), a.webCmd(), a.lsCmd(), a.showCmd(), a.eventsCmd(), a.rmCmd(), a.scheduleCmd())
+	group("run", a.runCmd(), a.uiCmd(), a.webCmd(), a.browserCmd(), a.lsCmd(), a.showCmd(), a.eventsCmd(), a.rmCmd(), a.scheduleCmd())
 	group("steer", a.answerCmd(), a.sayCmd(), a.reviseCmd(), a.pauseCmd(), a.resumeCmd(), a.limitsCmd(), a.cancelCmd(), a.undoCmd(), a.applyCmd())
 	group("look", a.goalCmd(), a.policyCmd(), a.planCmd(), a.diffCmd(), a.contextCmd(), a.memoryCmd(), a.secretCmd(), a.mcpCmd())
 	group("daemon", a.initCmd(), a.modelCmd(), a.daemonCmd(), a.doctorCmd(), a.backupCmd(), a.versionCmd())

@@ -362,6 +362,11 @@ func (p *printer) asked(run journal.RunID, e journal.ToolAsked) {
 		head = "in doubt: a restart cut it off. Did it take effect?"
 	case journal.AskModel:
 		head = "the agent asks:"
+	case journal.AskTake:
+		head = "the browser is a person's until it is given back"
+		if !strings.HasPrefix(e.Call.ID, "takeover.") {
+			head = fmt.Sprintf("wants you in its browser: agentctl browser %s", run)
+		}
 	}
 	p.say("%s%s", p.paint(alert, head), p.paint(dim, dash(line(e.Verdict.Why, p.width))))
 	p.say("    %s %s", line(e.Call.Tool, 20), what(e.Call, 2*p.width))

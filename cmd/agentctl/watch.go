@@ -212,6 +212,8 @@ func question(ask *journal.Ask) string {
 		return "did it take effect? (done / again = run it anew / skip)"
 	case journal.AskModel:
 		return "your answer:"
+	case journal.AskTake:
+		return "use its browser with agentctl browser, then answer done (or deny)"
 	}
 	return "allow it? (y once, r for this run, a always, n no, or n and a reason)"
 }

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"io"
 	"os"
 
+	"agentd/agent"
 	"agentd/api"
 	"agentd/journal"
 	"agentd/sandbox"
@@ -89,4 +91,49 @@ func (d *daemon) toolset() (*tools.Set, error) {
 		more = append(more, web.NewSearch(engine, d.newProxy))
 	}
 	return tools.Builtin().WithMemory().WithNetwork().With(more...)
+}
+
+// screens let persons look into the browsers of the engine's runs.
+type screens struct{ *agent.Engine }
+
+// Screen opens a run's browser.
+func (s screens) Screen(ctx context.Context, run journal.RunID, task, by string) (api.Screen, error) {
+	x, err := s.Engine.Screen(ctx, run, task, by)
+	if errors.Is(err, agent.ErrNoScreen) {
+		return nil, api.Errorf(journal.ErrNotFound, "a run has one from its first use of a page until its end", "run %s: %v", run, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return oneScreen{x}, nil
+}
+
+// oneScreen is a browser in the words of the API.
+type oneScreen struct{ *agent.Screen }
+
+// Next waits until there is something new to see.
+func (s oneScreen) Next(ctx context.Context) (api.ScreenFrame, error) {
+	f, err := s.Screen.Next(ctx)
+	if errors.Is(err, browser.ErrClosed) {
+		err = api.Errorf(api.ErrEnded, "", "the task or the run has ended")
+	}
+	task, why := s.Task()
+	out := api.ScreenFrame{Task: task, Why: why, URL: f.URL, Dialog: f.Dialog, Picture: f.Picture, Taken: f.Taken}
+	for _, t := range f.Tabs {
+		out.Tabs = append(out.Tabs, api.ScreenTab(t))
+	}
+	return out, err
+}
+
+// Input does what a person does.
+func (s oneScreen) Input(ctx context.Context, in []api.ScreenInput) error {
+	list := make([]tools.Input, len(in))
+	for i, one := range in {
+		list[i] = tools.Input(one)
+	}
+	err := s.Screen.Input(ctx, list)
+	if errors.Is(err, tools.ErrNotTaken) {
+		return api.Errorf(api.ErrNotOpen, "take it over first", "%v", err)
+	}
+	return err
 }

@@ -129,7 +129,7 @@ func serve(ctx context.Context, o options, stderr io.Writer) error {
 	}
 	opts := api.Options{Store: store, Engine: eng, Memory: d.memories, Logger: d.log, Build: version, Token: token, Views: filepath.Join(d.places.Home, "views")}
 	opts.Authority = rights{d}
-	opts.Goals = &goalTester{d: d, m: measurer}
+	opts.Goals, opts.Browsers = &goalTester{d: d, m: measurer}, screens{eng.Engine}
 	if !d.opts.ephemeral {
 		x, err := newScheduled(d, eng, store)
 		if err != nil {

@@ -22,7 +22,7 @@ var actions = map[string]func(*action, context.Context) (string, error){
 	"click": (*action).click, "dblclick": (*action).click, "hover": (*action).click, "drag": (*action).drag,
 	"type": (*action).typeText, "press": (*action).press, "select": (*action).choose, "check": (*action).check, "uncheck": (*action).check,
 	"scroll": (*action).scroll, "upload": (*action).upload,
-	"screenshot": (*action).screenshot, "extract": (*action).extract, "evaluate": (*action).evaluate,
+	"takeover": (*action).handedBack, "screenshot": (*action).screenshot, "extract": (*action).extract, "evaluate": (*action).evaluate,
 }
 
 // address checks what a model gives as an address. A browser opens the web and nothing of the machine.

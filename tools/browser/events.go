@@ -32,7 +32,7 @@ var listened = map[cdproto.MethodType]bool{
 	"Runtime.executionContextCreated": true, "Runtime.executionContextDestroyed": true, "Runtime.executionContextsCleared": true,
 	"Page.frameStartedNavigating": true, "Page.frameStartedLoading": true, "Page.frameStoppedLoading": true, "Page.frameNavigated": true, "Page.navigatedWithinDocument": true,
 	"Page.domContentEventFired": true, "Page.loadEventFired": true, "Page.frameDetached": true,
-	"Input.dragIntercepted": true, "Page.javascriptDialogOpening": true, "Page.javascriptDialogClosed": true, "Inspector.targetCrashed": true,
+	"Input.dragIntercepted": true, "Page.screencastFrame": true, "Page.javascriptDialogOpening": true, "Page.javascriptDialogClosed": true, "Inspector.targetCrashed": true,
 	"Network.requestWillBeSent": true, "Network.responseReceived": true, "Network.loadingFinished": true, "Network.loadingFailed": true,
 	"Browser.downloadWillBegin": true, "Browser.downloadProgress": true,
 }
@@ -227,6 +227,8 @@ func (t *tab) event(b *Browser, s target.SessionID, ev any) {
 		}
 	case *input.EventDragIntercepted:
 		t.dragged = ev.Data
+	case *page.EventScreencastFrame:
+		t.shoot(ev)
 	case *page.EventJavascriptDialogOpening:
 		t.dialogOpens(b, s, ev)
 	case *page.EventJavascriptDialogClosed:

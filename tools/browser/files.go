@@ -361,6 +361,7 @@ func (x *action) screenshot(ctx context.Context) (string, error) {
 	if _, err := x.save(to, strings.NewReader(string(shot.Data))); err != nil {
 		return "", refuse("the picture could not be written: %v", err)
 	}
+	x.shots = append(x.shots, shot.Data)
 	return "wrote " + to + "\n", nil
 }
 

@@ -45,6 +45,7 @@ type tab struct {
 	dragged          *input.DragData
 	crashed, gone    bool
 	interrupt        context.CancelCauseFunc // of the action that runs
+	picture          picture                 // of the screencast
 	owners           map[string]cdp.FrameID  // frame of an iframe element, by its ref
 	last             []line                  // the outline that the model saw last; of its task's actions alone
 	lastDocument     int

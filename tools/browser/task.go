@@ -146,6 +146,7 @@ type action struct {
 	c       *conn
 	t       *tab
 	changed []string // workspace paths
+	shots   [][]byte // pictures, for models that see
 }
 
 // Do does one action and says what came of it.
@@ -179,7 +180,7 @@ func (k *Task) Do(ctx context.Context, env tools.Env, a args.Browser) (tools.Res
 		}
 	}
 	x.collect(outer, &text)
-	res.Changed, res.Origins = x.changed, x.origins()
+	res.Changed, res.Origins, res.Pictures = x.changed, x.origins(), x.shots
 	res.Output = tools.NewOutput(keep)
 	_, _ = res.Output.Write([]byte(text)) // never fails
 	return res, nil

@@ -72,7 +72,7 @@ func check(a args.Browser) error {
 		return errors.Join(need("ref", a.Ref), need("text", a.Text))
 	case "drag":
 		return errors.Join(need("ref", a.Ref), need("to", a.To))
-	case "find", "press", "evaluate", "dialog":
+	case "find", "press", "evaluate", "dialog", "takeover":
 		return need("text", a.Text)
 	case "switch":
 		return need("to", a.To)
@@ -87,7 +87,7 @@ func (Tool) Effect(a args.Args) tools.Effect {
 		return tools.Once
 	}
 	switch v.Action {
-	case "outline", "find", "wait", "tabs", "extract":
+	case "outline", "find", "wait", "tabs", "extract", "takeover":
 		return tools.Read
 	case "open", "scroll", "switch", "hover", "screenshot":
 		return tools.Idempotent

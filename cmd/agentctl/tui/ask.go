@@ -78,6 +78,8 @@ func (b *askBox) keys() string {
 		return "d it is done · r run it again · s skip it · j k scroll · esc later"
 	case journal.AskModel:
 		return "enter answer · esc later"
+	case journal.AskTake:
+		return "d it is done · n deny · esc later"
 	}
 	return "y once · t for this run · A always · n deny · r deny with a reason · esc later"
 }
@@ -89,6 +91,7 @@ func (b *askBox) view(_ *Model, w, h int) []string {
 		journal.AskTool:  "May this call run?",
 		journal.AskDoubt: "A restart cut this call off. Did it take effect?",
 		journal.AskModel: "The agent asks",
+		journal.AskTake:  "The browser is a person's: agentctl browser " + string(b.run),
 	}[b.ask.Ask]
 	c := b.ask.Call
 	var lines []string
@@ -167,6 +170,12 @@ func (b *askBox) key(m *Model, k tea.KeyPressMsg) tea.Cmd {
 	}
 	if b.ask.Ask == journal.AskDoubt {
 		if answer := map[string]string{"d": "done", "r": "again", "s": "skip"}[key]; answer != "" {
+			return b.send(m, answer, "")
+		}
+		return nil
+	}
+	if b.ask.Ask == journal.AskTake {
+		if answer := map[string]string{"d": "done", "n": "deny"}[key]; answer != "" {
 			return b.send(m, answer, "")
 		}
 		return nil

@@ -3,6 +3,7 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/subtle"
@@ -28,7 +29,7 @@ var assets embed.FS
 // maxSessions bounds how many browsers are let in at once; the oldest is put out.
 const maxSessions = 16
 
-// cookieName holds a browser's session.
+// cookieName begins the name of the cookie that holds a browser's session.
 const cookieName = "agentctl_web"
 
 // Options are what a Server is made of.
@@ -38,6 +39,7 @@ type Options struct {
 	// was used.
 	Announce func(link string)
 	Version  string
+	Enter    string // the page that a link leads to; "" is the list of runs
 }
 
 // Server serves the pages. New makes it.
@@ -45,6 +47,8 @@ type Server struct {
 	opt   Options
 	pages *template.Template
 	mux   *http.ServeMux
+	// cookie is this server's own name: cookies do not know ports, and another server of this machine has its own.
+	cookie string
 
 	mu       sync.Mutex // guards the fields below
 	base     string     // of the links
@@ -58,19 +62,23 @@ func New(o Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("parse the pages: %w", err)
 	}
-	s := &Server{opt: o, pages: t, mux: http.NewServeMux()}
+	s := &Server{opt: o, pages: t, mux: http.NewServeMux(), cookie: cookieName + "_" + secret()[:8]}
 	s.mux.HandleFunc("GET /{$}", s.home)
 	s.mux.HandleFunc("GET /runs/{run}", s.run)
 	s.mux.HandleFunc("GET /runs/{run}/diff", s.diff)
 	s.mux.HandleFunc("GET /runs/{run}/rule", s.rule)
 	s.mux.HandleFunc("GET /runs/{run}/live", s.live)
 	s.mux.HandleFunc("POST /runs/{run}/{deed}", s.act)
+	s.mux.HandleFunc("GET /runs/{run}/browser", s.browser)
+	s.mux.HandleFunc("GET /runs/{run}/browser/frames", s.frames)
+	s.mux.HandleFunc("POST /runs/{run}/browser/{session}", s.browserAct)
 	static, err := fs.Sub(assets, "assets")
 	if err != nil {
 		return nil, err
 	}
 	s.mux.Handle("GET /style.css", http.FileServerFS(static))
 	s.mux.Handle("GET /live.js", http.FileServerFS(static))
+	s.mux.Handle("GET /browser.js", http.FileServerFS(static))
 	return s, nil
 }
 
@@ -188,15 +196,15 @@ func (s *Server) enter(w http.ResponseWriter, r *http.Request, token string) {
 	s.mu.Unlock()
 	if !ok {
 		if s.known(r) { // the link was opened again where it was used
-			http.Redirect(w, r, "/", http.StatusSeeOther)
+			http.Redirect(w, r, cmp.Or(s.opt.Enter, "/"), http.StatusSeeOther)
 			return
 		}
 		s.refuse(w, http.StatusUnauthorized, "This link was used, or is an old one. agentctl web printed a new one.")
 		return
 	}
-	http.SetCookie(w, &http.Cookie{Name: cookieName, Value: session, Path: "/", HttpOnly: true, SameSite: http.SameSiteStrictMode})
+	http.SetCookie(w, &http.Cookie{Name: s.cookie, Value: session, Path: "/", HttpOnly: true, SameSite: http.SameSiteStrictMode})
 	// A page that leads on and not a redirect: a strict cookie does not go with a redirect from elsewhere.
-	to := "/"
+	to := cmp.Or(s.opt.Enter, "/")
 	if run := r.URL.Query().Get("run"); run != "" {
 		to = "/runs/" + url.PathEscape(run)
 	}
@@ -209,7 +217,7 @@ func (s *Server) enter(w http.ResponseWriter, r *http.Request, token string) {
 func (s *Server) known(r *http.Request) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, c := range r.CookiesNamed(cookieName) { // other programs of this machine set cookies for localhost too
+	for _, c := range r.CookiesNamed(s.cookie) { // other programs of this machine set cookies for localhost too
 		for _, have := range s.sessions {
 			if subtle.ConstantTimeCompare([]byte(c.Value), []byte(have)) == 1 {
 				return true
