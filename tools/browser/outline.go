@@ -67,12 +67,24 @@ const maxFrames = 40
 // capture reads a tab's page, frames included.
 func (t *tab) capture(ctx context.Context) (shot, error) {
 	s, err := t.captureFrame(ctx, t.main)
+	for try := 0; try < 5 && moved(err) && ctx.Err() == nil; try++ { // the page went on to another document meanwhile
+		t.quiet(ctx, 100*time.Millisecond, time.Second)
+		s, err = t.captureFrame(ctx, t.main)
+	}
 	if err != nil {
 		return s, err
 	}
+	t.b.mu.Lock()
+	t.title = bounded(s.Title, 300)
+	t.b.mu.Unlock()
 	left := maxFrames
 	s.Lines = t.inner(ctx, t.main, s.Lines, &s, &left, 0)
 	return s, nil
+}
+
+// moved reports whether a command failed since the document that it was for had gone.
+func moved(err error) bool {
+	return protocolError(err, "uniqueContextId not found") || protocolError(err, "context was destroyed") || protocolError(err, "Cannot find context") || protocolError(err, "navigated or closed")
 }
 
 func (t *tab) captureFrame(ctx context.Context, id cdp.FrameID) (shot, error) {
