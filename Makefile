@@ -15,7 +15,7 @@ SOURCES := $(shell find . -name '*.go' -not -name '*_test.go' -not -path './.git
 NPM  = $(CACHE)/npm-mcp-1
 DOJO = $(CACHE)/agentdojo-0.1.35
 
-.PHONY: test-mcp test-taint run build test check check-cross setup test-crash test-sandbox test-browser test-model test-memory test-arm64 test-goals test-ablation fuzz bench screenshots clean
+.PHONY: test-mcp test-taint run build test check check-cross setup test-crash test-sandbox test-browser test-model test-memory test-arm64 test-goals test-ablation fuzz bench bench-browser screenshots clean
 
 ## run: install what is missing, build, start the daemon and run GOAL (in WORKSPACE, or a fresh folder)
 run: bin/.built
@@ -127,6 +127,11 @@ fuzz:
 			go test -run '^$$' -fuzz "^$$f$$" -fuzztime 20s $$pkg || exit 1; \
 		done; \
 	done
+
+## bench-browser: what the browser is measured by: the outline of a large page, 200 cycles of actions, four browsers at once
+bench-browser:
+	@scripts/need.sh chromium:chromium
+	BROWSER_BARS=1 go test -tags browser -count=1 -timeout 15m -v -run TestBars ./tools/browser
 
 ## bench: Go benchmarks, in the form that benchstat reads
 bench: bin/.built

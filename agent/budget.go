@@ -162,7 +162,7 @@ func bid(s *journal.State, now time.Time, q question, model llm.Model, try int) 
 	if try == 1 {
 		step++
 	}
-	prompt := llm.CountTokens(string(body))
+	prompt := llm.CountPrompt(body, req)
 	if req.MaxTokens, err = fit(s, now, info, q.task, prompt, req.MaxTokens, step); err != nil {
 		return asked, nil, err
 	}

@@ -78,11 +78,12 @@ type driver struct {
 
 	servers Servers // nil: none
 
-	mu     sync.Mutex     // guards the fields below
-	link   int            // index into models
-	links  map[string]int // of the other seats' chains
-	net    []string       // where boxes may connect: journal.State.Net
-	remote *remote        // what the servers offer, nil before it is asked for
+	mu       sync.Mutex        // guards the fields below
+	link     int               // index into models
+	links    map[string]int    // of the other seats' chains
+	net      []string          // where boxes may connect: journal.State.Net
+	remote   *remote           // what the servers offer, nil before it is asked for
+	pictures map[string][]byte // lately shown, by hash
 }
 
 // drive runs until the run has ended, another driver took it, or ctx ends.

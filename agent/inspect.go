@@ -64,7 +64,7 @@ func (e *Engine) Context(ctx context.Context, run journal.RunID, step int) (Sent
 	if err != nil {
 		return Sent{}, err
 	}
-	d := &driver{cfg: &e.cfg, set: e.cfg.Tools, models: models, start: s.Start, ws: s.Start.Workspace}
+	d := &driver{cfg: &e.cfg, log: e.cfg.Log, run: run, set: e.cfg.Tools, models: models, start: s.Start, ws: s.Start.Workspace}
 	if e.cfg.Servers != nil {
 		d.servers = e.cfg.Servers(run, s.Start)
 		defer d.closeServers()

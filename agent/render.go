@@ -80,7 +80,7 @@ func (d *driver) render(s *journal.State, task *journal.Task, info llm.Info) *ll
 		text = briefSmall(s, task, r)
 	}
 	req.Messages = append(req.Messages, llm.Message{Role: llm.User, Text: text})
-	req.Messages = append(req.Messages, transcript(task, info, r)...)
+	req.Messages = append(req.Messages, d.shown(transcript(task, info, r))...)
 	if now := d.news(s, task); now != "" {
 		req.Messages = append(req.Messages, llm.Message{Role: llm.User, Text: now})
 	}
@@ -295,7 +295,7 @@ func transcript(task *journal.Task, info llm.Info, r room) []llm.Message {
 		if turn.Reply() == nil || len(turn.Calls) == 0 {
 			continue
 		}
-		c := chunk{msgs: turnMessages(turn, info.Style, r), line: turnLine(turn)}
+		c := chunk{msgs: turnMessages(turn, info.Style, r, info.Sees), line: turnLine(turn)}
 		for _, m := range c.msgs {
 			c.cost += llm.CountTokens(m.Text) + 8
 			for _, call := range m.Calls {
@@ -351,7 +351,7 @@ func turnLine(turn *journal.Turn) string {
 func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
 
 // turnMessages renders one turn and its results.
-func turnMessages(turn *journal.Turn, style llm.Style, r room) []llm.Message {
+func turnMessages(turn *journal.Turn, style llm.Style, r room, sees bool) []llm.Message {
 	reply := turn.Reply()
 	if style == llm.StyleFenced {
 		if c := failedAlone(turn); c != nil {
@@ -386,6 +386,7 @@ func turnMessages(turn *journal.Turn, style llm.Style, r room) []llm.Message {
 		say.Calls = append(say.Calls, call)
 		out = append(out, llm.Message{Role: llm.ToolRole, CallID: c.Ref, Text: resultText(c, r), IsError: c.Finished.Status != journal.ToolOK})
 	}
+	out = append(out, seen(turn, sees)...)
 	if say.Text == "" && len(say.Calls) == 0 {
 		return out
 	}

@@ -25,6 +25,8 @@ type Message struct {
 	Calls   []Call `json:"calls,omitempty"`
 	CallID  string `json:"call_id,omitempty"`
 	IsError bool   `json:"is_error,omitempty"`
+	// Images stand behind a user's text, for models that see.
+	Images []Image `json:"images,omitempty"`
 }
 
 // Call is a model's request to run one tool. Args is the text the model wrote: it may be invalid JSON.
@@ -140,6 +142,7 @@ type Info struct {
 	Grammar bool   // takes Request.Grammar
 	Price   *Price // nil: unknown. A local model's is zero, not nil
 	Local   bool   // runs on this machine: one slot, no money
+	Sees    bool   // takes Message.Images
 }
 
 // Model is a language model. Implementations are safe for concurrent use.

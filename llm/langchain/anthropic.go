@@ -62,6 +62,9 @@ func (w *anthropicWire) prepare(r *llm.Request) ([]llms.MessageContent, []llms.C
 			if m.Text != "" { // an empty block is refused
 				add(llms.ChatMessageTypeHuman, llms.TextContent{Text: m.Text})
 			}
+			for _, img := range m.Images {
+				add(llms.ChatMessageTypeHuman, llms.BinaryPart(img.Type, img.Data))
+			}
 		}
 	}
 	tools := toolsOf(r.Tools)

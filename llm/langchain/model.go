@@ -68,7 +68,7 @@ type encoded struct {
 // Info describes the model.
 func (m *model) Info() llm.Info {
 	c := &m.cfg
-	return llm.Info{Name: m.name, Window: c.Window, MaxOut: c.MaxOut, Style: c.Style, Schema: c.Schema, Grammar: c.Grammar, Price: c.Price, Local: c.Local}
+	return llm.Info{Name: m.name, Window: c.Window, MaxOut: c.MaxOut, Style: c.Style, Schema: c.Schema, Grammar: c.Grammar, Price: c.Price, Local: c.Local, Sees: llm.Sees(c.Provider, c.Model)}
 }
 
 // errCaptured stops a call whose body was all that was wanted.

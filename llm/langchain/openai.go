@@ -97,7 +97,11 @@ func (w *openaiWire) prepare(r *llm.Request) ([]llms.MessageContent, []llms.Call
 		case llm.System:
 			msgs = append(msgs, llms.TextParts(llms.ChatMessageTypeSystem, m.Text))
 		default:
-			msgs = append(msgs, llms.TextParts(llms.ChatMessageTypeHuman, m.Text))
+			human := llms.TextParts(llms.ChatMessageTypeHuman, m.Text)
+			for _, img := range m.Images {
+				human.Parts = append(human.Parts, llms.ImageURLPart("data:"+img.Type+";base64,"+base64.StdEncoding.EncodeToString(img.Data)))
+			}
+			msgs = append(msgs, human)
 		}
 	}
 	return msgs, []llms.CallOption{llms.WithModel(w.cfg.Model), llms.WithTools(toolsOf(r.Tools))}

@@ -13,6 +13,7 @@ func cloneRequest(r *llm.Request) *llm.Request {
 	c.Messages = slices.Clone(r.Messages)
 	for i := range c.Messages {
 		c.Messages[i].Calls = slices.Clone(c.Messages[i].Calls)
+		c.Messages[i].Images = slices.Clone(c.Messages[i].Images) // their bytes are never changed
 	}
 	c.Tools = slices.Clone(r.Tools)
 	for i := range c.Tools {
@@ -53,7 +54,8 @@ func samePrefix(a, b []llm.Message) int {
 }
 
 func sameMessage(a, b llm.Message) bool {
-	return a.Role == b.Role && a.CallID == b.CallID && a.IsError == b.IsError && a.Text == b.Text && slices.Equal(a.Calls, b.Calls)
+	return a.Role == b.Role && a.CallID == b.CallID && a.IsError == b.IsError && a.Text == b.Text && slices.Equal(a.Calls, b.Calls) &&
+		slices.EqualFunc(a.Images, b.Images, func(x, y llm.Image) bool { return x.Type == y.Type && bytes.Equal(x.Data, y.Data) })
 }
 
 func sameTool(a, b llm.ToolSpec) bool {

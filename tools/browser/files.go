@@ -1,9 +1,12 @@
 package browser
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"image/jpeg"
+	"image/png"
 	"io"
 	"io/fs"
 	"os"
@@ -361,8 +364,21 @@ func (x *action) screenshot(ctx context.Context) (string, error) {
 	if _, err := x.save(to, strings.NewReader(string(shot.Data))); err != nil {
 		return "", refuse("the picture could not be written: %v", err)
 	}
-	x.shots = append(x.shots, shot.Data)
+	x.shots = append(x.shots, small(shot.Data))
 	return "wrote " + to + "\n", nil
+}
+
+// small is a picture as a JPEG, which has a tenth of the bytes; what is none stays as it is.
+func small(data []byte) []byte {
+	img, err := png.Decode(bytes.NewReader(data))
+	if err != nil {
+		return data
+	}
+	var b bytes.Buffer
+	if err := jpeg.Encode(&b, img, &jpeg.Options{Quality: 75}); err != nil || b.Len() >= len(data) {
+		return data
+	}
+	return b.Bytes()
 }
 
 // unquoted is a line without the text that comes from the page.

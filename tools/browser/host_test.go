@@ -19,11 +19,13 @@ import (
 
 // driver uses a real browser as a model would: by the tool alone.
 type driver struct {
-	t    testing.TB
-	b    *browser.Browser
-	tool tools.Tool
-	env  tools.Env
-	dir  string
+	t       testing.TB
+	b       *browser.Browser
+	tool    tools.Tool
+	env     tools.Env
+	dir     string
+	scratch string
+	quiet   bool // what is done is not logged
 }
 
 // drive starts a browser on the host that ends with the test.
@@ -50,7 +52,9 @@ func drive(t testing.TB) *driver {
 			t.Error(err)
 		}
 	})
-	return with(t, b)
+	d := with(t, b)
+	d.scratch = scratch
+	return d
 }
 
 func with(t testing.TB, b *browser.Browser) *driver {
@@ -85,6 +89,9 @@ func (d *driver) try(action string, kv ...string) (string, bool) {
 	r, err := d.tool.Run(ctx, d.env, a)
 	if err != nil {
 		d.t.Fatalf("%v: %v", m, err)
+	}
+	if d.quiet {
+		return whole(d.t, r), r.OK
 	}
 	d.t.Logf("%s (%v) ok=%v in %v\n%s", raw, kv, r.OK, time.Since(began).Round(time.Millisecond), show(r))
 	return whole(d.t, r), r.OK

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -29,9 +30,28 @@ type line struct {
 	frame int // ref of the iframe element that it is, or 0
 }
 
-// UnmarshalJSON reads the array that the script sends.
-func (l *line) UnmarshalJSON(raw []byte) error {
-	return json.Unmarshal(raw, &[]any{&l.depth, &l.kind, &l.text, &l.place, &l.frame})
+// lines are what the script sends as one text: a line each, its fields between tabs.
+type lines []line
+
+// UnmarshalJSON reads that text. It is the page's word: what has another form is left out.
+func (l *lines) UnmarshalJSON(raw []byte) error {
+	var text string
+	if err := json.Unmarshal(raw, &text); err != nil {
+		return err
+	}
+	for one := range strings.SplitSeq(text, "\n") {
+		f := strings.SplitN(one, "\t", 5)
+		if len(f) < 5 {
+			continue
+		}
+		depth, err1 := strconv.Atoi(f[0])
+		place, err2 := strconv.Atoi(f[1])
+		frame, err3 := strconv.Atoi(f[2])
+		if errors.Join(err1, err2, err3) == nil && depth >= 0 && place >= -1 && place <= 1 {
+			*l = append(*l, line{depth: depth, kind: f[3], text: f[4], place: place, frame: frame})
+		}
+	}
+	return nil
 }
 
 // key is what makes a line another one. Where the focus is does not: it moves with every action.
@@ -39,7 +59,7 @@ func (l line) key() string { return strings.Replace(l.text, "] focused", "]", 1)
 
 // shot is a page as the script sees it.
 type shot struct {
-	Lines  []line  `json:"lines"`
+	Lines  lines   `json:"lines"`
 	Count  int     `json:"count"`
 	Hidden int     `json:"hidden"`
 	Hosts  int     `json:"hosts"`

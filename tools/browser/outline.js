@@ -33,6 +33,8 @@
 
   // textOf is the visible text in an element.
   function textOf(node, max) {
+    const only = node.firstChild;
+    if (only && only.nodeType === 3 && !only.nextSibling && !rootOf(node)) return cut(only.data, max);
     let out = '';
     (function walk(n) {
       if (out.length > max) return;
@@ -61,7 +63,7 @@
     if (s) return s;
     const tag = el.tagName;
     if (tag === 'INPUT' && INPUT[el.type] === 'button') return cut(el.value || el.alt || el.title || el.type, MAXNAME);
-    if (el.labels && el.labels.length && tag !== 'BUTTON') { for (const l of el.labels) s += ' ' + textOf(l, MAXNAME); s = cut(s, MAXNAME); if (s) return s; }
+    if (tag !== 'BUTTON' && tag !== 'A' && el.labels && el.labels.length) { for (const l of el.labels) s += ' ' + textOf(l, MAXNAME); s = cut(s, MAXNAME); if (s) return s; }
     if (tag === 'IMG' || tag === 'AREA') return cut(el.alt || el.title || '', MAXNAME);
     if (tag === 'FIELDSET') { const l = el.querySelector(':scope > legend'); if (l) return textOf(l, MAXNAME); }
     if (tag === 'TABLE' && el.caption) return textOf(el.caption, MAXNAME);
@@ -116,6 +118,7 @@
     return el.getAttribute('aria-valuetext') || el.getAttribute('aria-valuenow') || '';
   }
   function states(el, role) {
+    if (el.attributes.length === 0 && (el.tagName === 'BUTTON' || el.tagName === 'A') && el !== document.activeElement && !el.isContentEditable) return el.tagName === 'BUTTON' && el.matches(':disabled') ? ' disabled' : '';
     const a = n => el.getAttribute(n); let s = '';
     if (role !== 'clickable' && el.matches(':focus')) s += ' focused';
     const v = valueOf(el);
@@ -162,12 +165,32 @@
   // read of every element: reading is what an outline costs.
   const PROPS = {opacity: /opacity/, visibility: /visibility/, clip: /clip|mask/, indent: /text-indent/, font: /font/, fill: /text-fill/, image: /background|gradient/, bg: /background/, color: /color/, cursor: /cursor/, overflow: /overflow/};
   const ALL = Object.fromEntries(Object.keys(PROPS).map(k => [k, true]));
+  // What an element looks like is decided by its own tag and classes and those above it, unless a rule of another kind meets it, or an
+  // attribute does: such elements are odd. Of the others, one tells for all of its kind.
+  const SHOWS = /display|float|position|opacity|visibility|clip|mask|text-indent|font|text-fill|background|color|cursor|overflow|all\s*:/;
+  const PLAIN = /^[\w\s.,>*-]+$/, HARMLESS = /^(class|id|href|src|alt|title|name|value|for|onclick|role|target|rel|placeholder|content|tabindex|type|data-.*|aria-.*)$/;
+  const SHAPE = /width|height|position|transform|margin|translate|inset|left|top|zoom|scale|overflow|column|float|display|flex|grid|contain|writing|indent|rotate|offset/;
   function used() {
-    let text = '';
+    let text = '', strange = [];
     function sheet(s) {
       if (s.disabled) return;
-      for (const r of s.cssRules) { if (r.styleSheet) sheet(r.styleSheet); else text += r.cssText; if (text.length > 500000) throw 0; }
+      for (const r of s.cssRules) {
+        if (r.styleSheet) { sheet(r.styleSheet); continue; }
+        const own = r.cssText;
+        if ((text += own).length > 500000) throw 0;
+        rule(r, own);
+      }
     }
+    function rule(r, own) {
+      if (r.selectorText !== undefined) {
+        if (r.cssRules && r.cssRules.length) strange = null; // nested: what it is about depends on those around it
+        else if (strange && SHOWS.test(own) && !PLAIN.test(r.selectorText)) for (const one of split(r.selectorText)) if (!one.includes('::')) strange.push(one);
+      } else if (r.cssRules && !(r instanceof CSSKeyframesRule)) {
+        if (!(r instanceof CSSMediaRule || r instanceof CSSSupportsRule || r instanceof CSSLayerBlockRule)) strange = null;
+        for (const k of r.cssRules) rule(k, k.cssText);
+      }
+    }
+    const split = s => /[(\[]/.test(s) ? [s] : s.split(',');
     try { // a sheet of another site can't be read
       if (document.getAnimations().length || document.querySelector('[opacity],[visibility],[clip-path],[overflow],[background],[bgcolor],[color],[text],font')) return ALL;
       for (const s of document.styleSheets) sheet(s);
@@ -178,6 +201,11 @@
     } catch { return ALL; }
     const out = {};
     for (const k in PROPS) out[k] = PROPS[k].test(text);
+    out.shape = SHAPE.test(text);
+    out.odd = null;
+    if (strange && strange.length < 1000) {
+      try { out.odd = new Set(strange.length ? document.querySelectorAll(strange.join(',')) : []); } catch { } // a selector that only a sheet may have
+    }
     return out;
   }
 
@@ -186,7 +214,38 @@
     if (opt.prefix !== undefined) pre = opt.prefix;
     const until = performance.now() + 4000, lines = [], vh = innerHeight, vw = innerWidth, sx = scrollX, sy = scrollY;
     let nodes = 0, hidden = 0, full = false, depth = 0, prefix = '', toks = [], sig = '', wasText = false, place = 0, frame = 0;
-    const frames = []; candidates = [];
+    const frames = [], kinds = new Map(); candidates = [];
+    let keys = 1, skey = 0;
+    // style is an element's style, or that of its kind; skey then names the kind, 0 for none.
+    function style(el, c) {
+      if (!c.key) { skey = 0; return getComputedStyle(el); }
+      let odd = c.g.odd.has(el), k = c.key + el.tagName;
+      if (el.hasAttributes()) {
+        for (const a of el.attributes) {
+          const n = a.name;
+          if (n === 'class') k += '.' + a.value; else if (n === 'type') k += '/' + a.value; else if (n === 'href') k += '@'; else if (!HARMLESS.test(n)) { odd = true; break; }
+        }
+      }
+      if (odd) { skey = ++keys; return getComputedStyle(el); }
+      let r = kinds.get(k);
+      if (!r) {
+        const s = getComputedStyle(el), g = c.g;
+        r = {key: ++keys, display: s.display, overflow: s.overflow};
+        if (g.visibility) r.visibility = s.visibility;
+        if (g.opacity) r.opacity = s.opacity;
+        if (g.cursor) r.cursor = s.cursor;
+        if (g.image) r.backgroundImage = s.backgroundImage;
+        if (g.bg) r.backgroundColor = s.backgroundColor;
+        if (g.color || g.bg) { r.color = s.color; r.webkitTextFillColor = s.webkitTextFillColor; }
+        if (g.font) r.fontSize = s.fontSize;
+        if (g.clip) { r.clip = s.clip; r.clipPath = s.clipPath; }
+        if (g.indent) r.textIndent = s.textIndent;
+        if (g.overflow) r.overflowY = s.overflowY;
+        kinds.set(k, r);
+      }
+      skey = r.key;
+      return r;
+    }
     const modal = [...document.querySelectorAll('dialog:modal')].pop() || null;
     function flush() {
       if (toks.length || prefix) {
@@ -209,7 +268,7 @@
       if (full || ++nodes > MAXNODES || (nodes & 255) === 0 && performance.now() > until) { full = true; return; }
       const tag = el.tagName;
       if (SKIP.has(tag)) return;
-      const st = getComputedStyle(el), display = st.display;
+      const st = style(el, c), key = skey, display = st.display;
       if (display === 'none') {
         if (tag === 'INPUT' && el.type === 'file') say('file ' + quote(nameOf(el, 'file', false) || 'file') + tag_(el) + states(el, 'file') + ' hidden', 'file');
         return;
@@ -246,10 +305,10 @@
         if (!el.firstElementChild ? !el.textContent.trim() : tag.includes('-')) { const r = el.getBoundingClientRect(); if (r.width > 4 && r.height > 4) candidates.push(el); }
       }
       if (block) flush();
-      const sub = {opacity, aria, bg, pointer: pointer || c.pointer, row: c.row, click: c.click, g};
+      const sub = {opacity, aria, bg, pointer: pointer || c.pointer, row: c.row, click: c.click, g, key, box: c.box};
       const interactive = INTERACTIVE.has(role) && role !== 'gridcell';
       if (interactive || role === 'canvas' || role === 'video' || role === 'audio' || role === 'embed') {
-        const r = el.getBoundingClientRect();
+        const r = c.box && place !== 0 && el.offsetWidth > 2 && el.offsetHeight > 2 ? c.box : el.getBoundingClientRect(); // out of sight, its row says where
         let zero = isHidden(r) && display !== 'contents' && tag !== 'AREA';
         if (zero && role === 'clickable' || role === 'option' && tag === 'OPTION') { walk(el, sub); if (block) flush(); return; }
         if (zero && el.firstElementChild) { const k = el.firstElementChild.getBoundingClientRect(); if (!isHidden(k)) zero = false; }
@@ -308,6 +367,10 @@
         case 'row': {
           if (c.row || el.querySelector('table,ul,ol,p + p,h1,h2,h3,form')) { walk(el, sub); return; }
           flush(); prefix = 'row ';
+          if (!g.shape && tag === 'TR') { // nothing can be elsewhere than its row
+            const r = el.getBoundingClientRect();
+            if (!isHidden(r) && r.right + sx > 0 && r.bottom + sy > 0) { where(r); sub.box = r; }
+          }
           let first = true;
           for (const cell of kids(el)) {
             if (cell.nodeType !== 1) continue;
@@ -338,7 +401,7 @@
     }
     function walk(el, c, st) {
       let ok;
-      if (c.g !== ALL && rootOf(el)) c = {...c, g: ALL}; // it has styles of its own
+      if ((c.g !== ALL || c.key) && rootOf(el)) c = {...c, g: ALL, key: 0, box: null}; // it has styles of its own
       for (const n of kids(el)) {
         if (n.nodeType === 1) { if (n.tagName === 'BR') { if (!c.row) flush(); else text(' '); } else element(n, c); }
         else if (n.nodeType === 3 && /\S/.test(n.data)) {
@@ -356,6 +419,7 @@
       if (g.color || g.bg) { const color = st.color; if (color === c.bg && c.bg || /^rgba.*, 0\)$/.test(color)) { if (!g.fill || st.webkitTextFillColor === color) return false; } }
       if (g.clip && (st.clip !== 'auto' && /rect\((0px|1px)[, ]+(0px|1px)[, ]+(0px|1px)/.test(st.clip) || /inset\((50|100)%/.test(st.clipPath))) return false;
       if (st.display === 'contents') return true;
+      if (c.box && el.offsetWidth > 2 && el.offsetHeight > 2) return true;
       const r = el.getBoundingClientRect();
       if (isHidden(r) && (st.overflow !== 'visible' || r.width === 0 && r.height === 0)) return false;
       if (r.right + sx <= 0 || r.bottom + sy <= 0) return false;
@@ -367,7 +431,8 @@
     const bodyBg = document.body ? getComputedStyle(document.body).backgroundColor : '';
     const htmlBg = getComputedStyle(document.documentElement).backgroundColor;
     const bg = bodyBg && bodyBg !== 'rgba(0, 0, 0, 0)' ? bodyBg : htmlBg !== 'rgba(0, 0, 0, 0)' ? htmlBg : 'rgb(255, 255, 255)';
-    if (document.documentElement) walk(document.documentElement, {opacity: 1, aria: false, bg, pointer: false, row: false, click: false, g: used()});
+    const g = used();
+    walk(document.documentElement, {opacity: 1, aria: false, bg, pointer: false, row: false, click: false, g, key: g.odd ? 1 : 0, box: null});
     flush();
     const h = document.documentElement.scrollHeight;
     return {lines, count, hidden, hosts: candidates.length, frames, full, title: cut(document.title, 200), url: location.href, y: sy, h, vh, ready: document.readyState};
@@ -446,7 +511,12 @@
 
   globalThis.agentd = {
     outline, aim,
-    look: (list, opt) => { agentd.listen(list); return JSON.stringify(outline(opt)); },
+    look(list, opt) { // lines as text: one line each, its fields between tabs
+      agentd.listen(list);
+      const s = outline(opt), field = v => typeof v === 'string' && /[\t\n]/.test(v) ? v.replace(/[\t\n]/g, ' ') : v;
+      s.lines = s.lines.map(l => l[0] + '\t' + l[3] + '\t' + l[4] + '\t' + field(l[1]) + '\t' + field(l[2])).join('\n');
+      return JSON.stringify(s);
+    },
     get: n => get(n),
     candidate: i => candidates[i],
     candidates: () => candidates,

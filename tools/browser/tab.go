@@ -259,35 +259,48 @@ func netError(text string) string {
 func (t *tab) pending() bool { return len(t.requests) > 0 || t.loading }
 
 // settle waits until what an action began has come to an end, as far as it is worth waiting for: a navigation up to 5 s, requests
-// up to 2 s, a changing document up to half a second.
+// up to 2 s, a changing document up to half a second. Where nothing began within 50 ms, that is all.
 func (t *tab) settle(ctx context.Context, began, requested int) {
-	first, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
-	moved := t.b.until(first, func() bool {
-		return t.began > began || t.requested > requested || t.dialog != nil || t.gone || t.crashed
-	})
-	cancel()
 	stopped := func() bool { return t.dialog != nil || t.gone || t.crashed }
+	still := t.still(ctx)
+	defer func() { still(false) }()
+	first, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
+	moved := t.b.until(first, func() bool { return t.began > began || t.requested > requested || stopped() })
+	cancel()
 	if moved {
 		t.b.mu.Lock()
 		nav := t.began > began
 		t.b.mu.Unlock()
+		idle := 200 * time.Millisecond
 		if nav {
+			idle = 60 * time.Millisecond // once it is loaded, what it fetches on its own begins at once
 			long, cancel := context.WithTimeout(ctx, 5*time.Second)
 			t.b.until(long, func() bool { return stopped() || !t.loading && t.loaded || t.content && long.Err() != nil })
 			cancel()
-		}
-		idle := 200 * time.Millisecond
-		if nav {
-			idle = 60 * time.Millisecond // it is loaded: what it fetches on its own begins at once
+			still(false)
+			still = t.still(ctx) // of the new document
 		}
 		t.quiet(ctx, idle, 2*time.Second)
 	}
 	t.b.mu.Lock()
 	over := stopped()
 	t.b.mu.Unlock()
-	if !over {
-		short, cancel := context.WithTimeout(ctx, time.Second)
-		_ = t.js(short, t.main, nil, "quiet", 40, 500) // a document that goes away is a change too
+	still(!over)
+}
+
+// still watches the document until it has not changed for a moment. The function that it returns waits for that, or ends it.
+func (t *tab) still(ctx context.Context) func(wait bool) {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = t.js(ctx, t.main, nil, "quiet", 40, 500) // a document that goes away is a change too
+	}()
+	return func(wait bool) {
+		if !wait {
+			cancel()
+		}
+		<-done
 		cancel()
 	}
 }
