@@ -74,7 +74,9 @@ func (d *driver) tabs(task string, seen map[string][]journal.Tab) (tools.Tabs, e
 		return nil, ErrStopping
 	}
 	if d.pages.browser == nil {
-		b, err := d.cfg.Browser(d.run, d.start, tabsOf(seen))
+		start := d.start
+		start.Net = d.reach().Allow // with what a person opened since
+		b, err := d.cfg.Browser(d.run, start, tabsOf(seen))
 		if err != nil {
 			return nil, fmt.Errorf("browser: %w", err)
 		}

@@ -182,3 +182,33 @@ func TestBrowserOfARun(t *testing.T) {
 		t.Errorf("tabs %v, rooms %v", s.Tabs, ws[0].rooms)
 	}
 }
+
+// A browser that is made after a person opened a host can reach it.
+func TestBrowserReachesOpenedHosts(t *testing.T) {
+	m := &model{info: llm.Info{Name: "test/m", Window: 100000}, reply: func(n int, r *llm.Request) (*llm.Reply, error) {
+		last := r.Messages[len(r.Messages)-1].Text
+		switch {
+		case strings.Contains(last, "at http://a/"):
+			return calling("finish", `{"result":"done"}`), nil
+		case strings.Contains(last, "can connect"):
+			return calling("browser", `{"action":"open","url":"http://a/"}`), nil
+		}
+		return calling("network", `{"host":"shop.example:443","why":"the goal names it"}`), nil
+	}}
+	r := newRig(t, m)
+	set, err := tools.Builtin().WithNetwork().With(browser.Tool{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var net []string
+	r.cfg.Tools = set
+	r.cfg.Browser = func(_ journal.RunID, s journal.RunStarted, _ map[string][]tools.Tab) (tools.Browser, error) {
+		net = s.Net
+		return &window{}, nil
+	}
+	r.restart()
+	s := r.ended(r.start(agent.Request{Goal: lookAround, Model: "test/m", Browser: "on", Net: []string{"127.0.0.1:1"}, Yes: true}))
+	if want := []string{"127.0.0.1:1", "shop.example:443"}; !slices.Equal(net, want) {
+		t.Errorf("%s (%s): the browser may connect to %q, want %q", s.Outcome.Status, s.Outcome.Reason, net, want)
+	}
+}
