@@ -15,7 +15,7 @@ SOURCES := $(shell find . -name '*.go' -not -name '*_test.go' -not -path './.git
 NPM  = $(CACHE)/npm-mcp-1
 DOJO = $(CACHE)/agentdojo-0.1.35
 
-.PHONY: test-mcp test-taint run build test check check-cross setup test-crash test-sandbox test-browser test-model test-memory test-arm64 test-goals test-ablation fuzz bench bench-browser screenshots clean
+.PHONY: test-mcp test-taint run build test check check-cross setup test-crash test-sandbox test-browser test-model test-memory test-arm64 test-goals test-ablation fuzz bench bench-browser compare-playwright screenshots clean
 
 ## run: install what is missing, build, start the daemon and run GOAL (in WORKSPACE, or a fresh folder)
 run: bin/.built
@@ -132,6 +132,12 @@ fuzz:
 bench-browser:
 	@scripts/need.sh chromium:chromium
 	BROWSER_BARS=1 go test -tags browser -count=1 -timeout 15m -v -run TestBars ./tools/browser
+
+## compare-playwright: the outlines of ten pages beside the snapshots of Playwright's MCP server, which npm fetches into CACHE
+compare-playwright:
+	@scripts/need.sh chromium:chromium node:nodejs npm:npm
+	mkdir -p $(CACHE)/playwright && cd $(CACHE)/playwright && npm install --no-audit --no-fund --silent @playwright/mcp @modelcontextprotocol/sdk
+	PLAYWRIGHT_MCP=$(CACHE)/playwright go test -tags browser -count=1 -timeout 15m -v -run TestTenPages ./tools/browser
 
 ## bench: Go benchmarks, in the form that benchstat reads
 bench: bin/.built

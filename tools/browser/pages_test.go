@@ -4,10 +4,14 @@ package browser_test
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -78,8 +82,9 @@ for (const m of ['open','closed']) { const r=document.getElementById(m).attachSh
 	}
 }
 
-// TestTenPages writes the pages, and the size of their outlines with nothing folded, to the folder in BROWSER_PAGES, for
-// a comparison with other tools (docs/browser.md); without it, it checks that each can be read in parts.
+// TestTenPages checks that each page can be read in parts. With PLAYWRIGHT_MCP, a folder with node's modules @playwright/mcp and
+// @modelcontextprotocol/sdk, it compares the outlines, nothing folded, with the snapshots of Playwright's MCP server: the characters, and the
+// elements in them that can be used (make compare-playwright, docs/browser.md).
 func TestTenPages(t *testing.T) {
 	other := httptest.NewServer(html(`<h2>Elsewhere</h2><a href=#>a link there</a><button>A button there</button>`))
 	defer other.Close()
@@ -90,8 +95,11 @@ func TestTenPages(t *testing.T) {
 	}
 	s := pages(t, mux)
 	d := drive(t)
+	d.quiet = true
 	d.env.Room = 0
-	for name := range all {
+	names := slices.Sorted(maps.Keys(all))
+	ours := map[string]string{}
+	for _, name := range names {
 		out := d.do("open", "url", s.URL+"/"+name)
 		if !strings.Contains(out, "[e") || len(out) > 10<<10 {
 			t.Errorf("%s: %d bytes:\n%s", name, len(out), out)
@@ -100,14 +108,73 @@ func TestTenPages(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Logf("%s: folded %d, whole %d characters", name, len([]rune(out)), len([]rune(whole)))
-		if dir := os.Getenv("BROWSER_PAGES"); dir != "" {
-			if err := os.WriteFile(filepath.Join(dir, name+".html"), []byte(all[name]), 0o644); err != nil {
-				t.Fatal(err)
-			}
-			if err := os.WriteFile(filepath.Join(dir, name+".txt"), []byte(whole), 0o644); err != nil {
-				t.Fatal(err)
+		ours[name] = whole
+	}
+	dir := os.Getenv("PLAYWRIGHT_MCP")
+	if dir == "" {
+		return
+	}
+	program, err := browser.Find()
+	if err != nil {
+		t.Fatal(err)
+	}
+	script, err := filepath.Abs("../../scripts/playwright-snapshots.mjs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := t.TempDir()
+	argv := []string{script, program, out}
+	for _, name := range names {
+		argv = append(argv, s.URL+"/"+name)
+	}
+	cmd := exec.CommandContext(t.Context(), "node", argv...)
+	cmd.Dir = dir
+	if text, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, text)
+	}
+	sum, theirSum := 0, 0
+	for _, name := range names {
+		raw, err := os.ReadFile(filepath.Join(out, name+".playwright.txt"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, m := len([]rune(ours[name])), len([]rune(string(raw)))
+		sum, theirSum = sum+n, theirSum+m
+		mine, theirs := usable(ours[name], ourElement), usable(string(raw), theirElement)
+		fmt.Printf("%-10s %7d of %7d characters (%2d %%); elements %d of %d:", name, n, m, 100*n/m, total(mine), total(theirs))
+		for _, role := range slices.Sorted(maps.Keys(theirs)) {
+			fmt.Printf(" %s %d/%d", role, mine[role], theirs[role])
+			if mine[role] < theirs[role] {
+				t.Errorf("%s: %d of %d %ss are in the outline", name, mine[role], theirs[role], role)
 			}
 		}
+		fmt.Println()
 	}
+	fmt.Printf("all        %7d of %7d characters (%2d %%)\n", sum, theirSum, 100*sum/theirSum)
+	if 2*sum > theirSum {
+		t.Errorf("the outlines have %d characters, more than half of %d", sum, theirSum)
+	}
+}
+
+const roles = `(button|link|textbox|searchbox|checkbox|radio|combobox|slider|spinbutton|switch|tab|menuitem)`
+
+var (
+	ourElement   = regexp.MustCompile(`(?:^|[ *-])` + roles + `(?: "(?:[^"\\]|\\.)*")? \[(?:f\d+)?e\d+\]`)
+	theirElement = regexp.MustCompile(`(?m)^\s*- '?` + roles + `\b[^\n]*\[ref=`)
+)
+
+// usable counts the elements of a page that can be used, by their roles.
+func usable(text string, form *regexp.Regexp) map[string]int {
+	out := map[string]int{}
+	for _, m := range form.FindAllStringSubmatch(text, -1) {
+		out[m[1]]++
+	}
+	return out
+}
+
+func total(m map[string]int) (n int) {
+	for _, v := range m {
+		n += v
+	}
+	return n
 }
