@@ -186,7 +186,7 @@ func TestCloneRequest(t *testing.T) {
 			t.Errorf("a request without %s passes for the same", name)
 		}
 	}
-	for name, n := range map[string][2]int{"llm.Message": {reflect.TypeFor[llm.Message]().NumField(), 5}, "llm.ToolSpec": {reflect.TypeFor[llm.ToolSpec]().NumField(), 3}} {
+	for name, n := range map[string][2]int{"llm.Message": {reflect.TypeFor[llm.Message]().NumField(), 6}, "llm.ToolSpec": {reflect.TypeFor[llm.ToolSpec]().NumField(), 3}} {
 		if n[0] != n[1] {
 			t.Errorf("%s has %d fields, %d are compared", name, n[0], n[1])
 		}

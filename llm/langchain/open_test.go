@@ -53,15 +53,15 @@ func TestOpen(t *testing.T) {
 		prices *llm.Prices
 		want   llm.Info
 	}{
-		{"openai/gpt-5", envOf("OPENAI_API_KEY", "k"), nil, llm.Info{Name: "openai/gpt-5", Window: 400_000, MaxOut: 128_000, Style: llm.StyleTools, Schema: true, Price: &llm.Price{Prompt: 1.25, Completion: 10, Cached: .125}}},
-		{"openai/gpt-5-2025-08-07", envOf("OPENAI_API_KEY", "k"), nil, llm.Info{Name: "openai/gpt-5-2025-08-07", Window: 400_000, MaxOut: 128_000, Style: llm.StyleTools, Schema: true, Price: &llm.Price{Prompt: 1.25, Completion: 10, Cached: .125}}},
-		{"anthropic/claude-sonnet-4-5-20250929", envOf("ANTHROPIC_API_KEY", "k"), nil, llm.Info{Name: "anthropic/claude-sonnet-4-5-20250929", Window: 200_000, MaxOut: 64_000, Style: llm.StyleTools, Schema: true, Price: &llm.Price{Prompt: 3, Completion: 15, Cached: .3, CacheWrite: 3.75}}},
+		{"openai/gpt-5", envOf("OPENAI_API_KEY", "k"), nil, llm.Info{Name: "openai/gpt-5", Window: 400_000, MaxOut: 128_000, Style: llm.StyleTools, Schema: true, Price: &llm.Price{Prompt: 1.25, Completion: 10, Cached: .125}, Sees: true}},
+		{"openai/gpt-5-2025-08-07", envOf("OPENAI_API_KEY", "k"), nil, llm.Info{Name: "openai/gpt-5-2025-08-07", Window: 400_000, MaxOut: 128_000, Style: llm.StyleTools, Schema: true, Price: &llm.Price{Prompt: 1.25, Completion: 10, Cached: .125}, Sees: true}},
+		{"anthropic/claude-sonnet-4-5-20250929", envOf("ANTHROPIC_API_KEY", "k"), nil, llm.Info{Name: "anthropic/claude-sonnet-4-5-20250929", Window: 200_000, MaxOut: 64_000, Style: llm.StyleTools, Schema: true, Price: &llm.Price{Prompt: 3, Completion: 15, Cached: .3, CacheWrite: 3.75}, Sees: true}},
 		{"deepseek", envOf("DEEPSEEK_API_KEY", "k"), nil, llm.Info{Name: "deepseek/deepseek-chat", Window: 128_000, MaxOut: 8192, Style: llm.StyleTools, Price: &llm.Price{Prompt: .28, Completion: .42, Cached: .028}}},
 		{"openai/big", envOf("OPENAI_BASE_URL", base+"/v1/"), nil, llm.Info{Name: "openai/big", Window: 262_144, Style: llm.StyleTools, Schema: true}},
 		{"openai/plain", envOf("OPENAI_BASE_URL", base+"/v1", "OPENAI_API_KEY", "k"), nil, llm.Info{Name: "openai/plain", Window: 128_000, Style: llm.StyleTools, Schema: true}},
 		{"openai/offline", envOf("OPENAI_BASE_URL", "http://127.0.0.1:1/v1"), nil, llm.Info{Name: "openai/offline", Window: 128_000, Style: llm.StyleTools, Schema: true}},
 		{"ollama/qwen3", envOf("OLLAMA_HOST", host), nil, llm.Info{Name: "ollama/qwen3", Window: 16_384, Style: llm.StyleTools, Schema: true, Price: &llm.Price{}, Local: true}},
-		{"ollama/gemma3", envOf("OLLAMA_HOST", "0.0.0.0:1", "OLLAMA_CONTEXT_LENGTH", "20000"), nil, llm.Info{Name: "ollama/gemma3", Window: 20_000, Style: llm.StyleTools, Schema: true, Price: &llm.Price{}, Local: true}},
+		{"ollama/gemma3", envOf("OLLAMA_HOST", "0.0.0.0:1", "OLLAMA_CONTEXT_LENGTH", "20000"), nil, llm.Info{Name: "ollama/gemma3", Window: 20_000, Style: llm.StyleTools, Schema: true, Price: &llm.Price{}, Local: true, Sees: true}},
 		{"openai/in-house", envOf("OPENAI_API_KEY", "k"), table, llm.Info{Name: "openai/in-house", Window: 64_000, MaxOut: 4096, Style: llm.StyleTools, Schema: true, Price: &llm.Price{Prompt: 1, Completion: 2}}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
