@@ -33,7 +33,7 @@ func (e *engine) Start(ctx context.Context, r api.StartRequest, key string) (jou
 	if err != nil {
 		return "", false, err
 	}
-	goal.Budget = e.d.organisation.Budget(r.Budget.Or(e.d.layers.Budget(goal.Budget.Or(e.d.cfg.Budget.goal()).Or(goals.DefaultBudget))))
+	goal.Budget = e.budget(r.Budget, goal.Budget.Or(e.d.cfg.Budget.goal()))
 	granted, err := e.granted(r, asked)
 	if err != nil {
 		return "", false, err
@@ -109,6 +109,17 @@ func lead(ws string, g goals.Goal) string {
 		return ""
 	}
 	return workspace.Lead(ws) + workspace.Named(ws, g.Text) + workspace.Guides(ws)
+}
+
+// budget is what a run may use: what its goal asks for within every layer, over which the command line goes within the organisation's. The
+// default of the money is left out where nobody set a limit: it holds all the same, but does not refuse a model without a price.
+func (e *engine) budget(flags, asked goals.Budget) goals.Budget {
+	within := func(b goals.Budget) goals.Budget { return e.d.organisation.Budget(flags.Or(e.d.layers.Budget(b))) }
+	b := within(asked.Or(goals.DefaultBudget))
+	if within(asked).USD == 0 {
+		b.USD = 0
+	}
+	return b
 }
 
 // mode checks where a run is asked to work.
