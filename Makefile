@@ -65,11 +65,11 @@ test-crash: bin/.built
 test-sandbox:
 	CGO_ENABLED=0 go test -count=1 -timeout 15m ./sandbox/...
 
-## test-browser: the browser tool against a real Chromium, hard pages and the death of its daemon included
+## test-browser: the browser tool against a real Chromium, hard pages, the death of its daemon and a person's take-over included; PDF as text
 test-browser:
-	@scripts/need.sh chromium:chromium
-	go test -tags browser -count=1 -timeout 15m ./tools/browser/...
-	go test -tags browser -count=1 -timeout 15m -run Browser ./cmd/agentd/crashtest
+	@scripts/need.sh chromium:chromium pdftotext:poppler-utils
+	go test -tags browser -count=1 -timeout 15m ./tools/browser/... ./tools/web
+	go test -tags browser -count=1 -timeout 15m -run 'Browser|TakenOver' ./cmd/agentd/crashtest
 
 ## test-memory: crash safety of the memory store, at length
 test-memory:

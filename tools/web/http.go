@@ -138,7 +138,7 @@ func (t *HTTP) Run(ctx context.Context, env tools.Env, a args.Args) (tools.Resul
 	if err != nil {
 		return tools.Result{}, fmt.Errorf("http: %w", err)
 	}
-	text, origins, ok, err := fetch(ctx, p.Client(), v)
+	text, origins, ok, err := fetch(ctx, env, p.Client(), v)
 	if ctx.Err() != nil {
 		return tools.Result{}, context.Cause(ctx)
 	}
@@ -156,7 +156,7 @@ func (t *HTTP) Run(ctx context.Context, env tools.Env, a args.Args) (tools.Resul
 
 // fetch makes the request and writes its answer as text. Each hop of a redirect is judged by the transport before it is looked
 // up; none may change what a request does: one that isn't a read stops there.
-func fetch(ctx context.Context, c *http.Client, a args.HTTP) (text string, origins []string, ok bool, err error) {
+func fetch(ctx context.Context, env tools.Env, c *http.Client, a args.HTTP) (text string, origins []string, ok bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, method(a), a.URL, strings.NewReader(a.Body))
@@ -212,7 +212,7 @@ func fetch(ctx context.Context, c *http.Client, a args.HTTP) (text string, origi
 	if cut {
 		fmt.Fprintf(&b, "(more than %d MB: the rest is not read)\n", maxBody>>20)
 	}
-	b.WriteString(readable(ctx, body, res.Header.Get("Content-Type"), res.Request.URL, a))
+	b.WriteString(readable(ctx, env, body, res.Header.Get("Content-Type"), res.Request.URL, a))
 	return b.String(), origins, res.StatusCode < 400 && err == nil, nil
 }
 
@@ -224,10 +224,17 @@ func guess(body string) string {
 }
 
 // readable is a body as a model reads it, every line marked as quoted, one page of it.
-func readable(ctx context.Context, body []byte, contentType string, at *url.URL, a args.HTTP) string {
+func readable(ctx context.Context, env tools.Env, body []byte, contentType string, at *url.URL, a args.HTTP) string {
 	kind, params, _ := mime.ParseMediaType(contentType)
 	if kind == "" {
 		kind, params, _ = mime.ParseMediaType(http.DetectContentType(body))
+	}
+	if kind == "application/pdf" && !a.Raw {
+		text, err := pdf(ctx, env, body)
+		if err != nil {
+			return fmt.Sprintf("[%d bytes of PDF: %s]\n", len(body), clip(visible(err.Error()), 300))
+		}
+		return quoted(visible(text), a.Page)
 	}
 	body = toUTF8(body, params["charset"], contentType)
 	if bytes.IndexByte(body, 0) >= 0 || !utf8.Valid(body) && !strings.HasPrefix(kind, "text/") {
