@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -187,11 +188,11 @@ func TestLoginFails(t *testing.T) {
 func TestHTTP(t *testing.T) {
 	r := newRig(t)
 	mcptest.Told = filepath.Join(t.TempDir(), "cancelled.txt")
-	var seen http.Header
+	var seen atomic.Value // the key of the last request
 	server := mcptest.New("")
 	h := mcptest.HTTP(server)
 	srv := serve(t, server, http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
-		seen = q.Header.Clone()
+		seen.Store(q.Header.Get("X-Key"))
 		h.ServeHTTP(w, q)
 	}))
 	s := mcp.Server{Name: "h", URL: srv.URL, Headers: map[string]string{"X-Key": "k1"}, Timeout: 3 * time.Second}
@@ -199,8 +200,8 @@ func TestHTTP(t *testing.T) {
 	if len(list) != 1 || len(notes) != 0 || !list[0].Resources || !list[0].Prompts {
 		t.Fatalf("got %+v and %q", list, notes)
 	}
-	if seen.Get("X-Key") != "k1" {
-		t.Errorf("got the headers %v", seen)
+	if key := seen.Load(); key != "k1" {
+		t.Errorf("got the key %v", key)
 	}
 	var live strings.Builder
 	r.env.Out = &live
