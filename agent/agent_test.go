@@ -288,6 +288,40 @@ func TestUnmetChecksGoBackToTheAgent(t *testing.T) {
 	}
 }
 
+// What was measured before a crash and not met stands: a daemon that dies before it has a plan that mends it costs the run no retry.
+func TestARestartCostsNoRetry(t *testing.T) {
+	r := newRig(t, scripted(sh("echo 41 > answer"), say("done"), sh("echo 42 > answer"), say("mended"), sh("echo 42 > answer"), say("mended")))
+	id := r.start(agent.Request{Goal: goal("write the answer", "grep -x 42 answer")})
+	r.ended(id)
+	cut := journal.RunID("t00000000001")
+	var last journal.Seq
+	for rec, err := range r.store.Read(t.Context(), id, 0) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		event, err := rec.Decode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if first, ok := event.(journal.RunStarted); ok {
+			_, _, err = r.store.Create(t.Context(), cut, "", first)
+			last = 1
+		} else {
+			last, err = r.store.Append(t.Context(), cut, last, event)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if rec.Kind == journal.KindCheckFinished {
+			break // the daemon dies here
+		}
+	}
+	r.restart()
+	if s := r.ended(cut); s.Outcome.Status != journal.StatusAccepted || s.Measured != 2 || len(s.Plans) != 2 {
+		t.Errorf("got %+v, measured %d times, %d plans", s.Outcome, s.Measured, len(s.Plans))
+	}
+}
+
 func TestUnusablePlansFallBack(t *testing.T) {
 	m := scripted(say("no"), say("{"), say("never"), say("done"))
 	r := newRig(t, m)

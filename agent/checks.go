@@ -36,20 +36,25 @@ func (d *driver) measureFinal(ctx context.Context) error {
 	if d.servers != nil {
 		d.servers.Stop()
 	}
-	e, self, err := d.judgeWork(ctx)
+	e, measured, err := d.stands(ctx)
 	if err != nil {
 		return err
 	}
-	var outdated bool
-	if err := d.led.view(ctx, func(s *journal.State) { outdated = s.Outdated() }); err != nil || outdated {
-		return err // what was measured is not what is wanted any more
-	}
+	self := len(d.start.Goal.Probes) == 0
 	if e == nil {
-		return end(journal.StatusUnverified, "the work is finished; nothing measured it: no check was given, and the planner proposed none that could fail")
-	}
-	var measured int
-	if err := d.led.do(ctx, func(t *tx) error { t.add(*e); measured = t.Measured; return nil }); err != nil {
-		return err
+		if e, _, err = d.judgeWork(ctx); err != nil {
+			return err
+		}
+		var outdated bool
+		if err := d.led.view(ctx, func(s *journal.State) { outdated = s.Outdated() }); err != nil || outdated {
+			return err // what was measured is not what is wanted any more
+		}
+		if e == nil {
+			return end(journal.StatusUnverified, "the work is finished; nothing measured it: no check was given, and the planner proposed none that could fail")
+		}
+		if err := d.led.do(ctx, func(t *tx) error { t.add(*e); measured = t.Measured; return nil }); err != nil {
+			return err
+		}
 	}
 	if e.OK {
 		return d.accept(ctx, self)
@@ -88,6 +93,18 @@ func (d *driver) measureFinal(ctx context.Context) error {
 		return end(journal.StatusUnmet, "%s (measured %d times)", unmet(*e), measured)
 	}
 	return d.reviseUnmet(ctx, failing)
+}
+
+// stands is what was measured of this plan before a crash, and not met; nil for none. It is not measured again: a daemon that dies before it has
+// revised the plan costs the run none of its retries.
+func (d *driver) stands(ctx context.Context) (e *journal.CheckFinished, measured int, err error) {
+	err = d.led.view(ctx, func(s *journal.State) {
+		if f := s.Final; f != nil && !f.OK && f.Revision == s.Plan.Revision {
+			again := *f
+			e, measured = &again, s.Measured
+		}
+	})
+	return e, measured, err
 }
 
 // measureLast measures once more when the run must end for another reason; met criteria win over it.

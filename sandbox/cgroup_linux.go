@@ -293,10 +293,16 @@ func (c *cgroup) oom() int64 {
 	return 0
 }
 
+// maxFreeGroups bounds the free groups whose files stay open.
+const maxFreeGroups = 16
+
 // put gives a group back that no process is left in.
 func (g *cgroups) put(c *cgroup) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if len(g.free) >= maxFreeGroups {
+		c.shut()
+	}
 	g.free = append(g.free, c)
 }
 
